@@ -1,0 +1,1 @@
+"""What a GGUF file says of itself, and which files there are. Reads headers; never loads weights."""
