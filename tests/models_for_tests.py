@@ -1,7 +1,7 @@
 """Tiny GGUF files with random weights, written in well under a second: real to llama.cpp, noise to a reader.
 
-The vocabulary is byte-level BPE, so every byte sequence can be written and read. Rows of the control tokens in the
-output matrix are zero, so a random model hardly ever ends by itself; `ends=True` makes it end often.
+The vocabulary is byte-level BPE, so every byte sequence can be written. Rows of the control tokens in
+the output matrix are zero, so a random model hardly ever ends by itself; `ends=True` makes it end often.
 """
 
 from __future__ import annotations
@@ -66,13 +66,14 @@ CHATML_THINKING = """\
 {%- endfor %}
 {%- if add_generation_prompt %}
 {{- '<|im_start|>assistant\\n' }}
-{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+{%- if enable_thinking is defined and enable_thinking is false %}
+{{- '<think>\\n\\n</think>\\n\\n' }}
+{%- endif %}
 {%- endif %}
 """
 PROMPT_OPENS_THOUGHT = CHATML_THINKING.replace(
-    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}",
-    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}"
-    "{%- else %}{{- '<think>\\n' }}{%- endif %}",
+    "{{- '<think>\\n\\n</think>\\n\\n' }}\n{%- endif %}",
+    "{{- '<think>\\n\\n</think>\\n\\n' }}\n{%- else %}{{- '<think>\\n' }}{%- endif %}",
 )
 
 
@@ -113,6 +114,28 @@ def tiny_dense(
     writer = _Writer(path, "qwen3", layers=layers, context=context, template=template, seed=seed, ends=ends)
     for layer in range(layers):
         writer.attention(layer)
+        writer.dense(layer)
+    return writer.finish()
+
+
+def tiny_hybrid(path: Path, *, layers: int = 4, context: int = 512, seed: int = 0) -> Path:
+    """Write a Qwen3.5: three gated-delta-net layers, then one of attention. It cannot roll back partly."""
+    writer = _Writer(path, "qwen35", layers=layers, context=context, template=True, seed=seed, ends=False)
+    head = writer.head
+    head.add_rope_dimension_count(16)
+    head.add_rope_dimension_sections([3, 3, 2, 0])
+    head.add_ssm_conv_kernel(4)
+    head.add_ssm_state_size(32)
+    head.add_ssm_group_count(1)
+    head.add_ssm_time_step_rank(2)
+    head.add_ssm_inner_size(64)
+    head.add_full_attention_interval(4)
+    for layer in range(layers):
+        if (layer + 1) % 4:
+            writer.delta_net(layer, state=32, heads=2)
+        else:
+            writer.attention(layer, gated=True)
+        writer.ones(f"blk.{layer}.post_attention_norm", writer.width)
         writer.dense(layer)
     return writer.finish()
 
@@ -203,16 +226,30 @@ class _Writer:
     def ones(self, name: str, size: int) -> None:
         self.head.add_tensor(f"{name}.weight", np.ones(size, np.float32))
 
-    def attention(self, layer: int) -> None:
+    def attention(self, layer: int, *, gated: bool = False) -> None:
         at, size = f"blk.{layer}.", self.head_size
         self.ones(at + "attn_norm", self.width)
-        self.matrix(at + "attn_q", self.heads * size, self.width)
+        self.matrix(at + "attn_q", self.heads * size * (2 if gated else 1), self.width)
         self.matrix(at + "attn_k", self.heads_kv * size, self.width)
         self.matrix(at + "attn_v", self.heads_kv * size, self.width)
         self.matrix(at + "attn_output", self.width, self.heads * size)
         self.ones(at + "attn_q_norm", size)
         self.ones(at + "attn_k_norm", size)
-        self.ones(at + "ffn_norm", self.width)
+        if not gated:
+            self.ones(at + "ffn_norm", self.width)
+
+    def delta_net(self, layer: int, *, state: int, heads: int) -> None:
+        at, inner = f"blk.{layer}.", state * heads
+        self.ones(at + "attn_norm", self.width)
+        self.matrix(at + "attn_qkv", 2 * state + inner, self.width)
+        self.matrix(at + "attn_gate", inner, self.width)
+        self.matrix(at + "ssm_conv1d", 2 * state + inner, 4, kind=np.float32)
+        self.head.add_tensor(at + "ssm_dt.bias", self.random.standard_normal(heads, dtype=np.float32))
+        self.head.add_tensor(at + "ssm_a", -np.exp(self.random.standard_normal(heads)).astype(np.float32))
+        self.matrix(at + "ssm_beta", heads, self.width)
+        self.matrix(at + "ssm_alpha", heads, self.width)
+        self.ones(at + "ssm_norm", state)
+        self.matrix(at + "ssm_out", self.width, inner)
 
     def dense(self, layer: int) -> None:
         at = f"blk.{layer}."
@@ -236,7 +273,7 @@ class _Writer:
 
 
 def _byte_letters() -> dict[int, str]:
-    """GPT-2's letters for the 256 bytes: printable ones stand for themselves, the rest are moved past U+0100."""
+    """GPT-2's letters for the 256 bytes: printable ones are themselves, the rest move past U+0100."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in shown}
     hidden = [byte for byte in range(256) if byte not in letters]

@@ -1,4 +1,4 @@
-"""What every engine can do, said once: llama.cpp, its supervised twin, a remote server and the fake all keep to it."""
+"""What every engine can do: llama.cpp, its supervised twin, a remote server and the fake keep to it."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ class Engine(Protocol):
     def load(self, plan: LoadPlan, *, progress: LoadProgress, stop: StopFlag) -> LoadedModel:
         """Load `plan`, replacing what was loaded, and return what it became.
 
-        `progress` is called with 0…1, rising, from any thread. Raises `Cancelled` when `stop` was set in time, and
-        another `PultError` when it cannot be loaded; nothing is loaded then.
+        `progress` is called with 0…1, rising, from any thread. Raises `Cancelled` when `stop` was set in
+        time, and another `PultError` when it cannot be loaded; nothing is loaded then.
         """
 
     def eject(self) -> None:
         """Free the model and its memory. Does nothing when none is loaded."""
 
     def generate(self, request: GenerateRequest, *, stop: StopFlag) -> Iterator[TokenEvent]:
-        """Yield one answer: `AnswerStarted`, any `PrefillProgress`, `AnswerDelta`s, and one `AnswerFinished` last.
+        """Yield one answer: `AnswerStarted`, `PrefillProgress`es, `AnswerDelta`s, one `AnswerFinished` last.
 
-        With `stop` set the answer ends early, still in `AnswerFinished`, with the reason "cancelled" and the text so
-        far. Raises `NoModelLoaded`, `PromptTooLong`, `BadValue`, `BadRequest` or `EngineFailed`.
+        With `stop` set the answer ends early, still in `AnswerFinished`, with the reason "cancelled" and the
+        text so far. Raises `NoModelLoaded`, `PromptTooLong`, `BadValue`, `BadRequest` or `EngineFailed`.
         Closing the iterator early is like setting `stop`.
         """
 
