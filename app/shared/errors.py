@@ -160,6 +160,13 @@ class Busy(Conflict):
     kind = "busy"
 
 
+class Overloaded(Busy):
+    """More answers are waiting than the engine takes."""
+
+    kind = "overloaded"
+    status = 429
+
+
 class Cancelled(PultError):
     """The person, or the client that went away, stopped it."""
 
