@@ -1,4 +1,4 @@
-"""The theme in force: colours, fonts and metrics by token; the switch between dark, light and the system's."""
+"""The theme in force: colours, fonts and metrics by token; the switch of dark, light and the system."""
 
 from __future__ import annotations
 

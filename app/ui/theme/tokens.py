@@ -25,7 +25,7 @@ class TypeStyle:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Every value of the design. `metrics` is keyed `group.name`: `size.control`, `radius.card`, `space.m`."""
+    """Every value of the design. `metrics` keys: `size.control`, `radius.card`, `space.m`."""
 
     colors: dict[ThemeName, dict[str, str]]
     role_colors: dict[ThemeName, tuple[str, ...]]
