@@ -105,7 +105,9 @@ class ChatTurn(Frozen):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
-    thought: str | None = None  # an assistant's thought; the template decides whether older ones are shown again
+    thought: str | None = (
+        None  # an assistant's thought; the template decides whether older ones are shown again
+    )
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
@@ -160,7 +162,11 @@ class Timings(Frozen):
 
     @property
     def prefill_tokens_per_second(self) -> float | None:
-        return self.prefill_tokens / self.prefill_seconds if self.prefill_seconds > 0 and self.prefill_tokens else None
+        return (
+            self.prefill_tokens / self.prefill_seconds
+            if self.prefill_seconds > 0 and self.prefill_tokens
+            else None
+        )
 
     @property
     def tokens_per_second(self) -> float | None:

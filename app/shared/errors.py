@@ -203,7 +203,7 @@ class EngineFailed(PultError):
 
     kind = "engine_failed"
     status = 502
-    default_remedies = ("log",)
+    default_remedies: ClassVar[tuple[str, ...]] = ("log",)
 
 
 class EngineDied(EngineFailed):
@@ -246,7 +246,11 @@ def from_info(info: ErrorInfo) -> PultError:
     cls = _tree(PultError).get(info.kind, PultError)
     error = cls.__new__(cls)
     PultError.__init__(
-        error, info.template, remedies=info.remedies, details=info.details, **{k: v for k, v in info.values.items()}
+        error,
+        info.template,
+        remedies=info.remedies,
+        details=info.details,
+        **info.values,
     )
     if isinstance(error, BadValue):
         error.key = str(info.values.get("key", ""))

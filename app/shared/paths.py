@@ -28,7 +28,9 @@ def data_dir() -> Path:
 def config_dir() -> Path:
     """Window state and preferences."""
     portable = _portable()
-    return _made(portable / "config" if portable else Path(platformdirs.user_config_dir(_APP, appauthor=False)))
+    return _made(
+        portable / "config" if portable else Path(platformdirs.user_config_dir(_APP, appauthor=False))
+    )
 
 
 def cache_dir() -> Path:
@@ -46,7 +48,9 @@ def log_dir() -> Path:
 def runtime_dir() -> Path:
     """Short-lived files readable by this user only: the service's address and token."""
     portable = _portable()
-    folder = _made(portable / "run" if portable else Path(platformdirs.user_runtime_dir(_APP, appauthor=False)))
+    folder = _made(
+        portable / "run" if portable else Path(platformdirs.user_runtime_dir(_APP, appauthor=False))
+    )
     if os.name == "posix":
         folder.chmod(0o700)
     return folder

@@ -157,7 +157,9 @@ class Setting:
             else:
                 number = value
         except ValueError:
-            raise self._bad(value, "It takes a whole number" if self.kind == "int" else "It takes a number") from None
+            raise self._bad(
+                value, "It takes a whole number" if self.kind == "int" else "It takes a number"
+            ) from None
         if isinstance(number, float) and not math.isfinite(number):
             raise self._bad(value, "It takes a finite number")
         if self.kind == "int":
@@ -175,19 +177,31 @@ class Setting:
         def plain(bound: float) -> int | float:
             return int(bound) if float(bound).is_integer() else bound
 
-        values: dict[str, int | float | str | None] = {"label": self.label, "value": str(value)[:80]}
+        shown = str(value)[:80]
         if low is not None and high is not None:
             return BadValue(
                 "{label} is {value}. It takes {low} to {high}.",
                 key=self.key,
-                **values,
+                label=self.label,
+                value=shown,
                 low=plain(low),
                 high=plain(high),
             )
         if low is not None:
-            return BadValue("{label} is {value}. It takes {low} or more.", key=self.key, **values, low=plain(low))
-        assert high is not None
-        return BadValue("{label} is {value}. It takes {high} or less.", key=self.key, **values, high=plain(high))
+            return BadValue(
+                "{label} is {value}. It takes {low} or more.",
+                key=self.key,
+                label=self.label,
+                value=shown,
+                low=plain(low),
+            )
+        return BadValue(
+            "{label} is {value}. It takes {high} or less.",
+            key=self.key,
+            label=self.label,
+            value=shown,
+            high=None if high is None else plain(high),
+        )
 
 
 def settings() -> Mapping[str, Setting]:

@@ -15,7 +15,9 @@ class GpuSample(BaseModel):
     name: str
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
-    engine_memory_bytes: int | None = None  # of Pult's own engine process; None where the driver will not say (WDDM)
+    engine_memory_bytes: int | None = (
+        None  # of Pult's own engine process; None where the driver will not say (WDDM)
+    )
     utilisation_percent: float | None = None
     memory_utilisation_percent: float | None = None
     power_watts: float | None = None
