@@ -91,3 +91,56 @@ class Marker(BaseModel):
     at: float
     kind: str  # "load", "eject", "stop", "error", "experts", "preset"
     label: str
+
+
+class TelemetryHistory(BaseModel):
+    """Samples of a stretch of time as columns, thinned: each bucket keeps its smallest and largest value, in their order.
+
+    `at` rises; every column is as long as `at`; None where nothing was said. Column names are those of `sample_columns`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    since: float
+    until: float
+    interval_seconds: float  # the sampler's own interval: longer steps than 2.5 of a bucket are gaps
+    at: tuple[float, ...] = ()
+    columns: dict[str, tuple[float | None, ...]] = {}
+
+
+def sample_columns(sample: TelemetrySample) -> dict[str, float]:
+    """Return a sample's numbers by column name; what the machine did not say is absent.
+
+    Names: `decode`, `prefill` (tokens/s), `context_used`, `context_size` (tokens), `gpu0.memory`, `gpu0.memory_total`,
+    `gpu0.engine_memory` (bytes), `gpu0.load`, `gpu0.memory_load` (percent), `gpu0.power`, `gpu0.power_limit` (watts),
+    `gpu0.temperature` (°C), `gpu0.sm_clock`, `gpu0.memory_clock` (MHz), `gpu0.pcie_rx`, `gpu0.pcie_tx` (bytes/s), `ram`,
+    `ram_total`, `swap` (bytes), `cpu` (percent), `engine.rss`, `service.rss`, `window.rss` (bytes).
+    """
+    numbers: dict[str, float | None] = {
+        "decode": sample.engine.decode_tokens_per_second,
+        "prefill": sample.engine.prefill_tokens_per_second,
+        "context_used": sample.engine.context_used_tokens,
+        "context_size": sample.engine.context_size_tokens,
+        "ram": sample.host.memory_used_bytes,
+        "ram_total": sample.host.memory_total_bytes,
+        "swap": sample.host.swap_used_bytes,
+        "cpu": sample.host.cpu_percent,
+    }
+    for gpu in sample.gpus:
+        name = f"gpu{gpu.index}."
+        numbers[name + "memory"] = gpu.memory_used_bytes
+        numbers[name + "memory_total"] = gpu.memory_total_bytes
+        numbers[name + "engine_memory"] = gpu.engine_memory_bytes
+        numbers[name + "load"] = gpu.utilisation_percent
+        numbers[name + "memory_load"] = gpu.memory_utilisation_percent
+        numbers[name + "power"] = gpu.power_watts
+        numbers[name + "power_limit"] = gpu.power_limit_watts
+        numbers[name + "temperature"] = gpu.temperature_celsius
+        numbers[name + "sm_clock"] = gpu.sm_clock_mhz
+        numbers[name + "memory_clock"] = gpu.memory_clock_mhz
+        numbers[name + "pcie_rx"] = gpu.pcie_rx_bytes_per_second
+        numbers[name + "pcie_tx"] = gpu.pcie_tx_bytes_per_second
+    for process in sample.processes:
+        name = process.role + ".rss"
+        numbers[name] = (numbers.get(name) or 0.0) + process.rss_bytes
+    return {name: float(value) for name, value in numbers.items() if value is not None}
