@@ -1,7 +1,7 @@
 """From messages to the prompt, with the model file's own Jinja template, and back from text to parts.
 
-No llama_cpp here: the remote engine uses the same splitters. `ThoughtSplitter` and `ToolCallParser` live in their
-own modules and are named here because they belong to the format.
+No llama_cpp here: the remote engine uses the same splitters. `ThoughtSplitter` and `ToolCallParser` live in
+their own modules and are named here because they belong to the format.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jinja2
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from app.service.engine.thought import CLOSE, OPEN, Split, ThoughtSplitter
+from app.service.engine.thought import CLOSE, OPEN, Split, ThoughtSplitter, held_back
 from app.service.engine.tool_calls import ToolCallParser, declared_tools, parse_call
 from app.shared.engine import ChatTurn, JsonObject
 from app.shared.errors import BadRequest
@@ -44,8 +44,8 @@ class Prompt(NamedTuple):
     """A rendered conversation.
 
     `inside_thought` says that the text ends within an open thought, so that the model goes on thinking.
-    `stable_length` counts the characters that the next turn's prompt will begin with, too: everything before the
-    mark that asks for the answer.
+    `stable_length` counts the characters that the next turn's prompt will begin with, too: everything before
+    the mark that asks for the answer.
     """
 
     text: str
@@ -79,7 +79,7 @@ class ChatTemplate:
             self._template = environment.from_string(self.source)
         except jinja2.TemplateError as problem:
             raise BadRequest(
-                "The chat template in the model's file cannot be read: {reason}. Use another file of this model.",
+                "The chat template in the model's file cannot be read: {reason}. Use another file of it.",
                 reason=_plain(problem),
             ) from None
 
@@ -94,8 +94,9 @@ class ChatTemplate:
     ) -> Prompt:
         """Return the prompt that asks for the next answer, or for more of the last one.
 
-        `thinking` False also closes a thought that the template opens regardless. `force_thought` opens one when
-        the template leaves it to the model. With `continue_last` the last message, an assistant's, is left open.
+        `thinking` False also closes a thought that the template opens regardless. `force_thought` opens one
+        when the template leaves it to the model. With `continue_last` the last message, an assistant's, is
+        left open.
         """
         last = messages[-1] if messages else None
         if continue_last and (last is None or last.role != "assistant"):
@@ -122,7 +123,8 @@ class ChatTemplate:
     ) -> str:
         """Return the bare rendering without the request for an answer; empty when the template refuses it.
 
-        Counting by parts renders conversations that the template may rightly refuse, such as one with no user.
+        Counting by parts renders conversations that the template may rightly refuse, such as one with no
+        user.
         """
         try:
             return self._rendered(messages, tools, thinking=thinking, ask=False)
@@ -165,7 +167,7 @@ class StopStrings:
         if found:
             self.hit, self._held = True, ""
             return text[: min(found)]
-        keep = self._keep(text)
+        keep = held_back(text, self._stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -173,13 +175,6 @@ class StopStrings:
         """Return what was held back and turned out to be no stop string."""
         text, self._held = self._held, ""
         return text
-
-    def _keep(self, text: str) -> int:
-        longest = min(max(map(len, self._stops)) - 1, len(text))
-        for length in range(longest, 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stops):
-                return length
-        return 0
 
 
 def _reopened(text: str, last: ChatTurn, inside: bool) -> tuple[str, bool]:

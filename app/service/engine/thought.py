@@ -29,9 +29,9 @@ class ThoughtSplitter:
     """Splits streamed text into thought and answer.
 
     A thought is what stands between `<think>` and `</think>` at the very beginning; later marks are ordinary
-    text, because an answer may quote them. `inside` starts within the thought, for templates whose prompt already
-    ends in `<think>`. Newlines next to the marks belong to neither part. What comes out does not depend on how
-    the text was cut into pieces.
+    text, because an answer may quote them. `inside` starts within the thought, for templates whose prompt
+    already ends in `<think>`. Newlines next to the marks belong to neither part. What comes out does not
+    depend on how the text was cut into pieces.
     """
 
     def __init__(self, *, inside: bool = False) -> None:

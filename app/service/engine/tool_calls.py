@@ -23,8 +23,8 @@ class ToolCallParser:
     """Takes streamed answer text, keeps `<tool_call>` blocks out of what is shown, and collects the calls.
 
     A block that cannot be read is given back as text at the end, so that nothing the model wrote is lost.
-    `tools` are the declarations of the request (OpenAI's form); their schemas give the XML-like form, which has
-    no types of its own, its types.
+    `tools` are the declarations of the request (OpenAI's form); their schemas give the XML-like form, which
+    has no types of its own, its types.
     """
 
     def __init__(self, tools: Sequence[JsonObject] = ()) -> None:
