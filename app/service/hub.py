@@ -76,11 +76,10 @@ class _Listener:
             event = event.model_copy(
                 update={"text": earlier.text + event.text, "thought": earlier.thought + event.thought}
             )
-        elif isinstance(event, EngineChanged):
+        elif isinstance(event, EngineChanged) and place != len(self.pending) - 1:
             # A later state replaces an earlier one only when nothing was said in between that could depend on it.
-            if place != len(self.pending) - 1:
-                self.merging[key] = len(self.pending)
-                return False
+            self.merging[key] = len(self.pending)
+            return False
         self.pending[place] = (number, event)
         return True
 

@@ -120,7 +120,7 @@ class LogBook:
             self._file.close()
             self._file = None
 
-    def _file_failed(self, _record: logging.LogRecord) -> None:
+    def _file_failed(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         if self._file is None or not isinstance(error, OSError):
             return

@@ -41,10 +41,11 @@ from app.shared.errors import Cancelled, EngineFailed, ModelUnreadable, NoModelL
 
 FRAME_SECONDS = 1 / 60
 _PIECES = re.compile(r"\s*\S+|\s+$")
-WORDS = (
+WORDS: list[str] = re.findall(
+    r"\w+",
     "the model reads its prompt once and writes one token after another while a cache keeps what it has seen "
-    "so a longer context costs memory and a faster machine costs money but neither makes an answer true"
-).split()
+    "so a longer context costs memory and a faster machine costs money but neither makes an answer true",
+)
 MARKDOWN = """## A table, code and a list
 
 | layer | bytes | place |
