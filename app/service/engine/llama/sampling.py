@@ -267,11 +267,18 @@ class Sampler:
         pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
         logits = np.ctypeslib.as_array(pointer, shape=(self._model.vocabulary_size,))
         token = self._draw(chain, logits, grammar=False)
-        # Most drawn tokens fit, so the grammar looks at one token first and at all only if that one is
-        refused. if self._grammar is not None and not self._allowed(token): token = self._draw(chain, logits,
-        grammar=True) if not self._allowed(token): self.exhausted = True return token if self._logprobs is not
-        None: self.last_logprob = self._measure(logits, token) llama_cpp.llama_sampler_accept(chain, token) if
-        self._grammar is not None: llama_cpp.llama_sampler_accept(self._grammar, token) return token
+        # Most drawn tokens fit, so the grammar first looks at that one, and at all only if it is refused.
+        if self._grammar is not None and not self._allowed(token):
+            token = self._draw(chain, logits, grammar=True)
+            if not self._allowed(token):
+                self.exhausted = True
+                return token
+        if self._logprobs is not None:
+            self.last_logprob = self._measure(logits, token)
+        llama_cpp.llama_sampler_accept(chain, token)
+        if self._grammar is not None:
+            llama_cpp.llama_sampler_accept(self._grammar, token)
+        return token
 
     def _draw(self, chain: Any, logits: Any, *, grammar: bool) -> int:
         candidates = self._candidates
