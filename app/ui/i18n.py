@@ -170,7 +170,7 @@ def parse_number(text: str) -> float | int | None:
     """Return the number a person typed, None if it is none.
 
     Both `,` and `.` are taken as the decimal point where only one kind stands in the text; group separators
-    of the language, spaces and underscores are dropped. `131,072` is 131072 in English and 131.072 in Russian.
+    of the language, spaces and underscores are dropped. `131,072` is 131072 in English, 131.072 in Russian.
     """
     cleaned = text.strip().replace("\u2212", "-")
     for space in (" ", NO_BREAK_SPACE, NARROW_SPACE, "\u2009", "_", "'"):

@@ -1,4 +1,4 @@
-"""The program's own icons: SVG strokes in one colour, rendered once per (name, colour, size, screen ratio)."""
+"""The program's icons: SVG strokes in one colour, rendered once per name, colour, size and screen ratio."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def pixmap(
 
 
 def icon(name: str, color: str | QColor = "text2", size: int = 16) -> QIcon:
-    """Return an icon for menus and actions, sharp at scale 1, 2 and the screen's own; made for the present theme."""
+    """Return an icon for menus, sharp at scale 1, 2 and the screen's own; made for the present theme."""
     made = QIcon()
     ratios = {1.0, 2.0}
     if QGuiApplication.instance():
@@ -84,7 +84,7 @@ def icon(name: str, color: str | QColor = "text2", size: int = 16) -> QIcon:
 
 
 def paint_icon(painter: QPainter, name: str, rect: QRectF, color: str | QColor = "text2") -> None:
-    """Draw an icon centred in `rect`, as large as the shorter side allows, at the painter's own screen ratio."""
+    """Draw an icon centred in `rect`, as large as its shorter side, at the painter's screen ratio."""
     size = int(min(rect.width(), rect.height()))
     ratio = painter.device().devicePixelRatioF()
     corner = QPointF(rect.center().x() - size / 2, rect.center().y() - size / 2)
