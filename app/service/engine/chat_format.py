@@ -118,13 +118,10 @@ class ChatTemplate:
             text, inside = f"{text}{OPEN}\n", True
         return Prompt(text, inside, stable_length)
 
-    def rendered_length(
-        self, messages: Sequence[ChatTurn], tools: Sequence[JsonObject], *, thinking: bool
-    ) -> str:
-        """Return the bare rendering without the request for an answer; empty when the template refuses it.
+    def rendered(self, messages: Sequence[ChatTurn], tools: Sequence[JsonObject], *, thinking: bool) -> str:
+        """Return the messages alone, without asking for an answer; empty when the template refuses them.
 
-        Counting by parts renders conversations that the template may rightly refuse, such as one with no
-        user.
+        Counting by parts renders conversations that a template may rightly refuse, such as one with no user.
         """
         try:
             return self._rendered(messages, tools, thinking=thinking, ask=False)

@@ -28,6 +28,14 @@ class Aborted(Exception):  # a stop that was asked for, not an error
     """The computation was stopped by the abort switch."""
 
 
+@dataclass
+class Pulse:
+    """Signs of life that the worker's heartbeat reports: steps taken, and what is being done."""
+
+    steps: int = 0
+    busy: str | None = None
+
+
 @dataclass(frozen=True)
 class _Checkpoint:
     position: int  # how many tokens the state has seen
@@ -41,7 +49,9 @@ class Context:
     refuses to make the context; the log says why.
     """
 
-    def __init__(self, model: Model, parameters: ContextParameters, *, chain: Any = None) -> None:
+    def __init__(
+        self, model: Model, parameters: ContextParameters, *, pulse: Pulse, chain: Any = None
+    ) -> None:
         params = parameters.native()
         if chain is not None:
             config = (llama_cpp.llama_sampler_seq_config * 1)()
@@ -60,7 +70,7 @@ class Context:
         self._rolls_back = model.rolls_back
         self._chunk = parameters.batch if model.gpu_layers else parameters.ubatch
         self._checkpoints: list[_Checkpoint] = []
-        self._abort = _AbortSwitch()
+        self._abort = _AbortSwitch(pulse)
 
         self._room = max(self._chunk, 1)
         self._input = (llama_cpp.llama_token * self._room)()
@@ -80,11 +90,6 @@ class Context:
     def chunk(self) -> int:
         """How many tokens of a prompt are read at a time: one stop check and one progress step each."""
         return self._chunk
-
-    @property
-    def beats(self) -> int:
-        """Signs of life counted while a prompt is read; they rise also within one chunk on the CPU."""
-        return self._abort.beats
 
     def reuse(self, prompt: list[int]) -> int:
         """Keep what the cache shares with `prompt`, drop the rest, and return how many tokens that is.
@@ -204,13 +209,12 @@ class _AbortSwitch:
     speed, and stopping between tokens is soon enough.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse) -> None:
         self._stop: StopFlag | None = None
-        self.beats = 0
 
         @llama_cpp.ggml_abort_callback  # type: ignore[untyped-decorator]  # ctypes function type
         def on_abort(_user_data: object) -> bool:
-            self.beats += 1
+            pulse.steps += 1
             return self._stop is not None and self._stop.is_set()
 
         self._callback: Any = on_abort
