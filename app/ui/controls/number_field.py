@@ -44,6 +44,7 @@ class NumberField(Interactive, QAbstractSpinBox):
         self._automatic = automatic
         self._number: Number | None = None
         self._problem = ""
+        self._right = 6
         self._check: Callable[[Number], str] | None = None
         super().__init__(parent)
         self._usual_tip = ""
@@ -182,6 +183,7 @@ class NumberField(Interactive, QAbstractSpinBox):
         text = self._text_of(self._number)
         if self.lineEdit().text() != text:
             self.lineEdit().setText(text)
+            self.updateGeometry()
         self.update()
 
     # QAbstractSpinBox
@@ -239,14 +241,20 @@ class NumberField(Interactive, QAbstractSpinBox):
 
     def _place_unit(self) -> None:
         width = QFontMetrics(theme().font("caption")).horizontalAdvance(self._unit)
-        self.lineEdit().setTextMargins(8, 0, width + 12 if self._unit else 8, 0)
+        # QLineEdit adds 2 px of its own on each side.
+        self._right = width + 10 if self._unit else 6
+        self.lineEdit().setTextMargins(3, 0, self._right, 0)
+        self.updateGeometry()
         self.update()
 
     def sizeHint(self) -> QSize:
         return QSize(theme().metric("form_number"), self.height())
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(48, self.height())
+        # Values never elide: the field is at least as wide as what stands in it.
+        words = self._text_of(self._number) or self._automatic or ""
+        width = QFontMetrics(self.font()).horizontalAdvance(words)
+        return QSize(max(48, width + self._right + 12), self.height())
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

@@ -28,6 +28,8 @@ QScrollBar::handle:vertical {{ min-height: 28px; }}
 QScrollBar::handle:horizontal {{ min-width: 28px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; border: none; background: none; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: none; }}
+QLineEdit {{ background: transparent; border: none; }}
+QComboBox QAbstractItemView {{ background: {bg2}; border: 1px solid {line2}; padding: 4px 0; }}
 QAbstractScrollArea {{ border: none; background: transparent; }}
 QAbstractScrollArea::corner {{ background: transparent; border: none; }}
 QTableView {{ background: transparent; color: {text}; border: none; gridline-color: transparent;
