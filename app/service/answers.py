@@ -115,7 +115,9 @@ class Answers:
         merged = {**model.values, **asked}
         going_on = None if continue_message_id is None else self._chats.message(continue_message_id)
         if going_on is not None and going_on.role != "assistant":
-            raise BadRequest("Only an answer can be continued; this message is a person's. Ask for an answer instead.")
+            raise BadRequest(
+                "Only an answer can be continued; this message is a person's. Ask for an answer instead."
+            )
         if going_on is not None and going_on.id in self._writing:
             raise BadRequest("This answer is still being written. Stop it before continuing it.")
         leaf = going_on.id if going_on is not None else parent_id
@@ -124,7 +126,9 @@ class Answers:
             raise BadRequest("There is nothing to answer in this chat yet. Write a message first.")
         self._name_chat(chat_id, path)
         if going_on is None:
-            message = self._chats.add(chat_id, role="assistant", text="", parent_id=parent_id, state="writing")
+            message = self._chats.add(
+                chat_id, role="assistant", text="", parent_id=parent_id, state="writing"
+            )
         else:
             message = going_on.model_copy(update={"state": "writing"})
         most = merged.get("max_tokens")
@@ -229,7 +233,9 @@ class Answers:
             writing.saved = now
             self._save(writing)
 
-    def _say(self, writing: _Writing, *, prefill: float | None = None, timings: Timings | None = None) -> None:
+    def _say(
+        self, writing: _Writing, *, prefill: float | None = None, timings: Timings | None = None
+    ) -> None:
         writing.published = time.monotonic()
         last = writing.last
         model = self._engine.state().model
@@ -417,7 +423,11 @@ def turns_of(path: Iterable[Message], system_prompt: object = None) -> list[Chat
                 tool_call_id=message.tool_call_id,
             )
         )
-    if isinstance(system_prompt, str) and system_prompt.strip() and not any(t.role == "system" for t in turns):
+    if (
+        isinstance(system_prompt, str)
+        and system_prompt.strip()
+        and not any(t.role == "system" for t in turns)
+    ):
         turns.insert(0, ChatTurn(role="system", content=system_prompt))
     return turns
 

@@ -44,8 +44,13 @@ def create_app(services: Services) -> FastAPI:
     def not_served(request: Request, error: HTTPException) -> JSONResponse:
         path = f"{request.method} {request.url.path}"
         if error.status_code in (404, 405):
-            return say(request, NotFound("The service has no {path}. docs/architecture.md lists what it has.", path=path))
-        return say(request, BadRequest("{path} cannot be answered: {detail}", path=path, detail=str(error.detail)))
+            return say(
+                request,
+                NotFound("The service has no {path}. docs/architecture.md lists what it has.", path=path),
+            )
+        return say(
+            request, BadRequest("{path} cannot be answered: {detail}", path=path, detail=str(error.detail))
+        )
 
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> JSONResponse:
@@ -74,9 +79,15 @@ def _worded(errors: Sequence[dict[str, object]]) -> BadRequest:
     """Say the first thing wrong with a body, with its place and value."""
     first = errors[0]
     place = first.get("loc", ())
-    parts = [str(part) for part in place if part not in ("body", "query")] if isinstance(place, (tuple, list)) else []
+    parts = (
+        [str(part) for part in place if part not in ("body", "query")]
+        if isinstance(place, (tuple, list))
+        else []
+    )
     if first.get("type") == "json_invalid":
-        return BadRequest("The body is not JSON: {reason}. Send a JSON object.", reason=str(first.get("ctx", "")))
+        return BadRequest(
+            "The body is not JSON: {reason}. Send a JSON object.", reason=str(first.get("ctx", ""))
+        )
     value = first.get("input")
     shown = value if isinstance(value, (int, float, str)) or value is None else type(value).__name__
     return BadRequest(

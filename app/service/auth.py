@@ -160,7 +160,12 @@ def error_body(error: PultError, path: str) -> dict[str, object]:
     """Return the JSON of `error`: OpenAI's shape under /v1, Pult's elsewhere."""
     info = error.info()
     if path.startswith("/v1"):
-        kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+        kinds = {
+            401: "authentication_error",
+            403: "permission_error",
+            404: "not_found_error",
+            429: "rate_limit_error",
+        }
         kind = kinds.get(info.status, "invalid_request_error" if info.status < 500 else "server_error")
         param = getattr(error, "param", None) or info.values.get("key")
         return {"error": {"message": info.sentence, "type": kind, "param": param, "code": info.kind}}

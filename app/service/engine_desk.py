@@ -168,7 +168,9 @@ class EngineDesk:
             self._stop_answers()
             name = _plan_name(plan)
             self._set(
-                EngineState(status=EngineStatus.LOADING, loading=name, progress=0.0, worker_pid=self._state.worker_pid)
+                EngineState(
+                    status=EngineStatus.LOADING, loading=name, progress=0.0, worker_pid=self._state.worker_pid
+                )
             )
         self._add_marker("load", name)
         threading.Thread(target=self._run_load, args=(job,), name="load", daemon=True).start()
@@ -186,7 +188,9 @@ class EngineDesk:
     def reload(self) -> LoadJob:
         """Load the last plan again."""
         if self._last_plan is None:
-            raise NoModelLoaded("Nothing has been loaded yet, so there is nothing to reload. Load a model first.")
+            raise NoModelLoaded(
+                "Nothing has been loaded yet, so there is nothing to reload. Load a model first."
+            )
         return self.load(self._last_plan)
 
     def eject(self) -> EngineState:
@@ -197,7 +201,11 @@ class EngineDesk:
                 self._job = None
             had = self._state.model
             self._stop_answers()
-            self._set(self._state.model_copy(update={"status": EngineStatus.EJECTING, "progress": None, "error": None}))
+            self._set(
+                self._state.model_copy(
+                    update={"status": EngineStatus.EJECTING, "progress": None, "error": None}
+                )
+            )
         self._turnstile.enter()
         try:
             if self._engine is not None:
@@ -328,7 +336,9 @@ class EngineDesk:
             if not entered or job.stop.is_set():
                 raise Cancelled("Loading {name} was cancelled.", name=_plan_name(job.plan))
             engine = self._engine_for(job.plan)
-            model = engine.load(job.plan, progress=lambda fraction: self._progress(job, fraction), stop=job.stop)
+            model = engine.load(
+                job.plan, progress=lambda fraction: self._progress(job, fraction), stop=job.stop
+            )
         except PultError as problem:
             error = problem
         except Exception as problem:  # noqa: BLE001 - the border of this thread: whatever it was becomes the load's error
@@ -351,8 +361,12 @@ class EngineDesk:
             self._job = None
             pid = self._pid_now()
             if model is not None:
-                self._sample = EngineSample(model=model.name, context_used_tokens=0, context_size_tokens=model.context)
-                self._set(EngineState(status=EngineStatus.READY, model=self._with_values(model), worker_pid=pid))
+                self._sample = EngineSample(
+                    model=model.name, context_used_tokens=0, context_size_tokens=model.context
+                )
+                self._set(
+                    EngineState(status=EngineStatus.READY, model=self._with_values(model), worker_pid=pid)
+                )
                 return
             self._sample = EngineSample()
             if isinstance(error, Cancelled):
@@ -390,7 +404,9 @@ class EngineDesk:
         state = self._state
         match state.status:
             case EngineStatus.LOADING:
-                raise Busy("{name} is still loading. Ask again when it is ready.", name=state.loading or "The model")
+                raise Busy(
+                    "{name} is still loading. Ask again when it is ready.", name=state.loading or "The model"
+                )
             case EngineStatus.EJECTING:
                 raise Busy("The model is being ejected. Load one and ask again.")
             case EngineStatus.FAILED:
@@ -444,7 +460,9 @@ class EngineDesk:
     _prefill_started = 0.0
 
     def _with_values(self, model: LoadedModel) -> LoadedModel:
-        own = self._engine.loaded.values if self._engine is not None and self._engine.loaded is not None else {}
+        own = (
+            self._engine.loaded.values if self._engine is not None and self._engine.loaded is not None else {}
+        )
         return model.model_copy(update={"values": {**own, **self._desk_values}})
 
     def _pid_now(self) -> int | None:

@@ -47,7 +47,9 @@ def _server(services: Services, remote: RemoteServer | str) -> RemoteServer:
     for known in services.models.remotes():
         if known.name == remote:
             return known
-    raise NotFound("No remote server named {name} is saved. Save it in Settings or give its URL.", name=remote)
+    raise NotFound(
+        "No remote server named {name} is saved. Save it in Settings or give its URL.", name=remote
+    )
 
 
 def _path(services: Services, model: str) -> str:
@@ -57,7 +59,9 @@ def _path(services: Services, model: str) -> str:
     for card in services.models.cards():
         if model in (Path(card.path).stem, card.name):
             return str(card.path)
-    raise ModelFileMissing("There is no file {path} and no known model of that name. Choose a GGUF file.", path=model)
+    raise ModelFileMissing(
+        "There is no file {path} and no known model of that name. Choose a GGUF file.", path=model
+    )
 
 
 def _facts(services: Services, path: str) -> ModelFacts | None:

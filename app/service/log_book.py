@@ -46,7 +46,9 @@ class LogBook:
                     folder / "pult.log", maxBytes=FILE_BYTES, backupCount=3, encoding="utf-8"
                 )
             except OSError as error:
-                self.add("warning", "service", f"The log file in {folder} cannot be opened: {error.strerror}.")
+                self.add(
+                    "warning", "service", f"The log file in {folder} cannot be opened: {error.strerror}."
+                )
             else:
                 self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
                 self._file.handleError = self._file_failed  # type: ignore[method-assign]  # logging's own hook

@@ -97,7 +97,9 @@ def run(options: ServeOptions) -> int:
 
 
 @contextmanager
-def running_services(*, engine: str, address: str, token: str, hosts: tuple[str, ...] = ()) -> Iterator[Services]:
+def running_services(
+    *, engine: str, address: str, token: str, hosts: tuple[str, ...] = ()
+) -> Iterator[Services]:
     """Build every part in order, and close them in the opposite one."""
     from app.service.chats.store import ChatStore
     from app.service.models import ModelLibrary
@@ -165,7 +167,9 @@ def other_service() -> int | None:
 class _Server(uvicorn.Server):
     """uvicorn, with a word when it is up and a hand for the streams when it goes down."""
 
-    def __init__(self, config: uvicorn.Config, *, started: Callable[[], None], stopping: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, started: Callable[[], None], stopping: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._when_started, self._when_stopping = started, stopping
 

@@ -339,7 +339,9 @@ def _from_exit(returncode: int | None, seen: Circumstances, text: str) -> _Cause
         )
     if word in _SIGNALS:
         template, remedies = _SIGNALS[word]
-        values: dict[str, Value] = {"free_bytes": seen.memory.available_bytes} if "{free_bytes}" in template else {}
+        values: dict[str, Value] = (
+            {"free_bytes": seen.memory.available_bytes} if "{free_bytes}" in template else {}
+        )
         return _Cause(template, values, remedies)
     if word is not None:
         return _Cause(*_plain(_ASKED_TO_END))

@@ -175,7 +175,9 @@ class SupervisedEngine:
                         progress(reply.fraction)
                     case messages.Done():
                         if reply.model is None:
-                            raise EngineFailed("The engine loaded {name} and did not say what it is.", name=name)
+                            raise EngineFailed(
+                                "The engine loaded {name} and did not say what it is.", name=name
+                            )
                         self._loaded = reply.model
                         return reply.model
         except EngineDied:
@@ -235,7 +237,9 @@ class SupervisedEngine:
     ) -> TokenCounts:
         worker = self._need()
         worker.phase = "count"
-        request = messages.Count(id=_fresh_id(), messages=tuple(messages_), tools=tuple(tools), thinking=thinking)
+        request = messages.Count(
+            id=_fresh_id(), messages=tuple(messages_), tools=tuple(tools), thinking=thinking
+        )
         try:
             for reply in self._ask(worker, request, StopFlag()):
                 if isinstance(reply, messages.Done) and reply.counts is not None:
@@ -253,7 +257,10 @@ class SupervisedEngine:
         return worker
 
     def _ask(
-        self, worker: _Worker, request: messages.Load | messages.Generate | messages.Count, stop: StopFlag | _EitherStop
+        self,
+        worker: _Worker,
+        request: messages.Load | messages.Generate | messages.Count,
+        stop: StopFlag | _EitherStop,
     ) -> Iterator[messages.Reply]:
         """Send `request` and yield its replies up to and with `Done`; raise its error or the worker's obituary."""
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
@@ -301,7 +308,9 @@ class SupervisedEngine:
             still, limit = max(still, now - stopped_at), self._patience.stop
         if still <= limit:
             return
-        worker.hung_words = hung(self._circumstances(worker), seconds=still, asked_to_stop=stopped_at is not None)
+        worker.hung_words = hung(
+            self._circumstances(worker), seconds=still, asked_to_stop=stopped_at is not None
+        )
         worker.process.kill()
 
     # The process
@@ -382,7 +391,9 @@ class SupervisedEngine:
             while (frame := messages.read_frame(stream)) is not None:  # type: ignore[arg-type]  # BinaryIO
                 self._take(worker, messages.REPLY.validate_json(frame))
         except ValueError as error:
-            self._log("error", "worker", f"The worker sent something that is not a message, and is ended: {error}")
+            self._log(
+                "error", "worker", f"The worker sent something that is not a message, and is ended: {error}"
+            )
             worker.process.kill()
         except OSError as error:
             self._log("error", "worker", f"The worker's pipe broke: {error}")
