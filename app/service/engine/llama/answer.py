@@ -118,19 +118,20 @@ class AnswerWriter:
 
     def events(self, stop: StopFlag) -> Iterator[TokenEvent]:
         """Yield the whole answer, in the order that `Engine.generate` promises."""
-        self._cached = self._context.reuse(self._prompt)
-        yield AnswerStarted(prompt_tokens=len(self._prompt), cached_tokens=self._cached, seed=self._seed)
-        self._sampler.accept(self._prompt)
         self._pulse.busy = "prefill"
-        reason: FinishReason = "cancelled"
         try:
-            yield from self._read_prompt(stop)
-            reason = yield from self._write(stop)
-        except Aborted:
-            pass  # said by the reason
+            self._cached = self._context.reuse(self._prompt)
+            yield AnswerStarted(prompt_tokens=len(self._prompt), cached_tokens=self._cached, seed=self._seed)
+            self._sampler.accept(self._prompt)
+            reason: FinishReason = "cancelled"
+            try:
+                yield from self._read_prompt(stop)
+                reason = yield from self._write(stop)
+            except Aborted:
+                pass  # said by the reason
+            yield from self._finish(reason)
         finally:
             self._pulse.busy = None
-        yield from self._finish(reason)
 
     def _read_prompt(self, stop: StopFlag) -> Iterator[TokenEvent]:
         began = perf_counter()

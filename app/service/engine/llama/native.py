@@ -33,6 +33,8 @@ def _on_log(level: int, text: bytes | None, _user_data: object) -> None:
     global _level, _line
     if level != _CONTINUED:
         _level = _LEVELS.get(level, "info")
+    if _level == "debug":
+        return  # llama.cpp's builders' notes: many a token, and of no use to the person
     _line += (text or b"").decode("utf-8", "replace")
     *lines, _line = _line.split("\n")
     for line in lines:

@@ -95,7 +95,7 @@ class Chain:
     def accept(self, tokens: Sequence[int]) -> None:
         """Tell the penalties what was said."""
         if self.settings.penalises:
-            for token in tokens:
+            for token in tokens[-self.settings.repeat_last :]:
                 llama_cpp.llama_sampler_accept(self.pointer, token)
 
     def all_on_backend(self) -> bool:
@@ -251,10 +251,18 @@ class Sampler:
 
     def next(self) -> int:
         """Return the next token, from the logits of the last computed one."""
-        assert self._chain is not None
-        if self._candidates is None:
-            return int(llama_cpp.llama_sampler_sample(self._chain.pointer, self._context, -1))
-        return self._next_of_all(self._chain.pointer)
+        chain = self._chain
+        assert chain is not None
+        if self._candidates is not None:
+            return self._next_of_all(chain.pointer)
+        if self._own is None:
+            # Asked directly: llama_sampler_sample would log a line for every token that the graph has drawn.
+            token = int(llama_cpp.llama_get_sampled_token_ith(self._context, -1))
+            if token != llama_cpp.LLAMA_TOKEN_NULL:
+                if chain.settings.penalises:
+                    llama_cpp.llama_sampler_accept(chain.pointer, token)
+                return token
+        return int(llama_cpp.llama_sampler_sample(chain.pointer, self._context, -1))
 
     def _take_candidates(self) -> None:
         if self._candidates is None:
