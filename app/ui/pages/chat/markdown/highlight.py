@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -26,23 +27,29 @@ class Span:
 
 def highlight(text: str, language: str) -> tuple[tuple[Span, ...], ...]:
     """Return the coloured spans of every line of `text`; unknown languages have none."""
-    lexer = _lexer(_ALIASES.get(language, language))
+    return tuple(highlight_lines(text, language))
+
+
+def highlight_lines(text: str, language: str) -> Iterator[tuple[Span, ...]]:
+    """Yield the spans of one line after another, so that a long text can be coloured in slices of time."""
     count = text.count("\n") + 1
-    if lexer is None:
-        return ((),) * count
-    lines: list[list[Span]] = [[]]
-    column = 0
-    for token_type, value in lexer.get_tokens(text):
+    lexer = _lexer(_ALIASES.get(language, language))
+    line: list[Span] = []
+    done = column = 0
+    for token_type, value in lexer.get_tokens(text) if lexer is not None else ():
         kind = _kind(token_type)
         for index, part in enumerate(value.split("\n")):
             if index:
-                lines.append([])
-                column = 0
+                yield tuple(line)
+                line, column, done = [], 0, done + 1
+                if done == count:
+                    return
             if part and kind is not None:
-                lines[-1].append(Span(column, len(part), kind))
+                line.append(Span(column, len(part), kind))
             column += len(part)
-    lines.extend([] for _ in range(count - len(lines)))
-    return tuple(tuple(line) for line in lines[:count])
+    yield tuple(line)
+    for _ in range(count - done - 1):
+        yield ()
 
 
 @lru_cache(maxsize=32)
@@ -56,15 +63,19 @@ def _lexer(language: str) -> Lexer | None:
         return None
 
 
+_KINDS: tuple[tuple[_TokenType, Kind], ...] = (
+    (Comment, "code_com"),
+    (Keyword, "code_kw"),
+    (Operator.Word, "code_kw"),
+    (Name.Tag, "code_kw"),
+    (String, "code_str"),
+    (Number, "code_num"),
+    (Name.Function, "code_fn"),
+    (Name.Class, "code_fn"),
+    (Name.Decorator, "code_fn"),
+)
+
+
 def _kind(token_type: _TokenType) -> Kind | None:
-    if token_type in Comment:
-        return "code_com"
-    if token_type in Keyword or token_type in Operator.Word or token_type in Name.Tag:
-        return "code_kw"
-    if token_type in String:
-        return "code_str"
-    if token_type in Number:
-        return "code_num"
-    if token_type in Name.Function or token_type in Name.Class or token_type in Name.Decorator:
-        return "code_fn"
-    return None
+    """A token type is a path such as Token.Literal.String.Doc; the kind belongs to one of its beginnings."""
+    return next((kind for family, kind in _KINDS if token_type[: len(family)] == tuple(family)), None)

@@ -20,9 +20,11 @@ _WORDS = {
     "vert": "|", "Vert": "‖", "quad": "  ", "qquad": "    ", "lbrace": "{", "rbrace": "}", "backslash": "\\",
     "star": "⋆", "dagger": "†", "top": "⊤", "bot": "⊥", "therefore": "∴", "because": "∵",
 }  # fmt: skip
-_PLAIN = frozenset(
-    "log ln exp sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh max min sup inf lim det gcd arg dim ker Pr".split()
+_PLAIN_WORDS = (
+    "log ln exp sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh max min sup inf lim det gcd "
+    "arg dim ker Pr"
 )
+_PLAIN = frozenset(_PLAIN_WORDS.split())
 _BARE = frozenset(
     (
         "left",
