@@ -77,6 +77,9 @@ class Message(_Frozen):
     facts: AnswerFacts | None = None  # assistants only
     sibling_index: int = 0  # among the parent's children, oldest first
     sibling_count: int = 1
+    sibling_ids: tuple[
+        str, ...
+    ] = ()  # all the parent's children, oldest first, this one included; what ‹ › step through
     state: Literal["writing", "done", "stopped", "failed", "cut_off"] = (
         "done"  # cut_off: the service died while writing
     )
