@@ -203,6 +203,9 @@ def _announce(services: Services, options: ServeOptions) -> None:
                 )
             )
     print(f"ready {services.address}", flush=True)  # noqa: T201 - the line that callers wait for
+    if options.with_parent:
+        # service.json may belong to another service that lives already; the parent's pipe is private.
+        print(f"token {services.token}", flush=True)  # noqa: T201 - for the parent alone
     services.log.add("info", "service", f"Pult {__version__} serves {services.address}, pid {os.getpid()}.")
     if options.model:
         threading.Thread(target=_first_load, args=(services, options), name="first load", daemon=True).start()
