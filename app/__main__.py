@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:2] == ["--worker", "engine"]:
         from app.service.engine.worker import main as work
 
-        return work(words[2:])
+        return work()
     if words and words[0] in COMMANDS:
         return _command(words)
     return _window(words)
