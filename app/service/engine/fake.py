@@ -202,12 +202,9 @@ class FakeEngine:
                 break
             due = min(int((time.monotonic() - start) * self.tokens_per_second) + 1, limit, len(every))
             if due <= sent:
-                next_at = start + max(
-                    sent / self.tokens_per_second, (time.monotonic() - start) + FRAME_SECONDS / 4
-                )
-                stop.wait(max(0.0, next_at - time.monotonic()))
+                stop.wait(max(0.0, start + sent / self.tokens_per_second - time.monotonic()))
                 continue
-            batch, sent = every[sent:due], due
+            batch, sent, frame_at = every[sent:due], due, time.monotonic()
             new_thought = "".join(piece for piece, inner in batch if inner)
             new_text = "".join(piece for piece, inner in batch if not inner)
             cut = _cut_at(said, new_text, request.stop)
@@ -224,7 +221,9 @@ class FakeEngine:
             )
             if cut is not None:
                 break
-            stop.wait(max(0.0, min(FRAME_SECONDS, start + sent / self.tokens_per_second - time.monotonic())))
+            next_at = max(start + sent / self.tokens_per_second, frame_at + FRAME_SECONDS)
+            if sent < len(every):
+                stop.wait(max(0.0, next_at - time.monotonic()))
         ended = time.monotonic()
         yield AnswerFinished(
             finish_reason=reason,

@@ -6,6 +6,7 @@ to answer it. A worker that died is started again by the next load.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -115,7 +116,15 @@ class _Worker:
         except (OSError, ValueError):
             return
 
+    def hang_up(self) -> None:
+        """Close our end of its stdin, which tells a living worker to end."""
+        stream = self.process.stdin
+        assert stream is not None
+        with self.write_lock, contextlib.suppress(OSError):  # the pipe broke first: the worker has ended by itself
+            stream.close()
+
     def moved(self) -> None:
+        """Take note of a step."""
         self.moved_at = time.monotonic()
 
 
@@ -367,13 +376,7 @@ class SupervisedEngine:
     def _end(self, worker: _Worker) -> None:
         worker.leaving = True
         worker.send(messages.Quit())
-        stream = worker.process.stdin
-        assert stream is not None
-        try:
-            with worker.write_lock:
-                stream.close()
-        except OSError:
-            pass  # the pipe broke first: the worker has ended by itself
+        worker.hang_up()
         try:
             worker.process.wait(self._patience.quit)
         except subprocess.TimeoutExpired:
@@ -438,6 +441,7 @@ class SupervisedEngine:
         for thread in worker.threads:
             if thread is not threading.current_thread():
                 thread.join(2)
+        worker.hang_up()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
