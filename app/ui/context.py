@@ -62,6 +62,13 @@ class Page(QWidget):
         """The widgets that F6 moves between, left to right."""
         return [self]
 
+    def reveal(self, kind: str, key: str) -> bool:
+        """Show one thing: ("chat", id), ("message", id), ("preset", name), ("setting", key), ("new", "chat").
+
+        False if this page does not know it. The palette and other pages ask this.
+        """
+        return False
+
     def stop_work(self) -> bool:
         """Esc: stop what this page is doing; False if there was nothing to stop."""
         return False
