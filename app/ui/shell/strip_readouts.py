@@ -1,0 +1,183 @@
+"""Cells of the strip that only show: memory, decode speed, the address. And what every cell is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from app.ui.controls import ElidedLabel, IconButton, Label, Sparkline
+from app.ui.i18n import memory, memory_parts, number, tr
+from app.ui.theme import theme
+
+if TYPE_CHECKING:
+    from app.shared.events import AnswerText
+    from app.shared.telemetry import TelemetrySample
+    from app.ui.context import WindowContext
+
+
+class Cell(QWidget):
+    """A caption over a value line, divided from the next cell by a hairline."""
+
+    def __init__(self, caption: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(caption)
+        self.caption = ElidedLabel(caption, "caption", "text2")
+        self._head = QHBoxLayout()
+        self._head.setSpacing(6)
+        self._head.addWidget(self.caption, 1)
+        self.line = QHBoxLayout()
+        self.line.setContentsMargins(0, 0, 0, 0)
+        self.line.setSpacing(6)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 9, 12, 7)
+        column.setSpacing(2)
+        column.addLayout(self._head)
+        column.addLayout(self.line, 1)
+
+    def least_width(self) -> int:
+        """The width that caption and padding need."""
+        return QFontMetrics(self.caption.font()).horizontalAdvance(self.caption.text()) + 28
+
+    def add_to_head(self, widget: QWidget) -> None:
+        """Put a small thing at the right end of the caption line."""
+        self._head.addWidget(widget)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(QRectF(self.width() - 1, 0, 1, self.height()), theme().color("line"))
+
+
+class _Readout(QWidget):
+    """A number that does not shake: value in 15/600, its unit quieter, 4 px apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = Label("", "readout")
+        self.unit = ElidedLabel("", "secondary", "text3")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.value)
+        row.addWidget(self.unit, 1)
+
+    def show_value(self, value: str, unit: str, *, quiet: bool = False) -> None:
+        """Show both; `quiet` is for a value that was."""
+        self.value.setText(value)
+        self.value.set_color("text3" if quiet else "text")
+        self.unit.setText(unit)
+
+
+class MemoryCell(Cell):
+    """VRAM of the GPUs, or RAM where there is none, with its last minute."""
+
+    def __init__(self, context: WindowContext) -> None:
+        super().__init__(tr("Memory"))
+        self._state = context.state
+        self.readout = _Readout()
+        self.spark = Sparkline()
+        self.spark.setFixedSize(60, 26)
+        self.line.addWidget(self.readout, 1)
+        self.line.addWidget(self.spark)
+        context.state.telemetryChanged.connect(self._take)
+        if context.state.telemetry is not None:
+            self._take(context.state.telemetry)
+
+    def _take(self, sample: TelemetrySample) -> None:
+        used, total, caption = memory_of(sample)
+        self.caption.setText(caption)
+        self.setAccessibleName(caption)
+        if used is None or total is None:
+            self.readout.show_value("–", tr("not reported"))
+        else:
+            value, unit = memory_parts(used)
+            self.readout.show_value(value, tr("of {size}", size=memory(total)))
+            same_unit = memory_parts(total)[1] == unit
+            if not same_unit:
+                self.readout.show_value(value, tr("{unit} of {size}", unit=unit, size=memory(total)))
+        self.spark.set_values([memory_of(each)[0] for each in self._state.recent], high=total)
+        self.setToolTip(sample.gpu_note or "")
+
+
+def memory_of(sample: TelemetrySample) -> tuple[int | None, int | None, str]:
+    """Return used and total bytes and what they are: VRAM over all GPUs, or RAM where there is none."""
+    gpus = [gpu for gpu in sample.gpus if not gpu.lost and gpu.memory_total_bytes]
+    if not gpus:
+        return sample.host.memory_used_bytes, sample.host.memory_total_bytes, tr("RAM")
+    used = sum(gpu.memory_used_bytes or 0 for gpu in gpus)
+    total = sum(gpu.memory_total_bytes or 0 for gpu in gpus)
+    if len(gpus) == 1:
+        return used, total, tr("VRAM, GPU {index}", index=str(gpus[0].index))
+    return used, total, tr("VRAM, {count} GPUs", count=len(gpus))
+
+
+class SpeedCell(Cell):
+    """Decode speed now; between answers the last one's, quieter."""
+
+    def __init__(self, context: WindowContext) -> None:
+        super().__init__(tr("Decode speed"))
+        self._state = context.state
+        self._last: float | None = None
+        self.readout = _Readout()
+        self.spark = Sparkline()
+        self.spark.setFixedSize(60, 26)
+        self.line.addWidget(self.readout, 1)
+        self.line.addWidget(self.spark)
+        self.readout.show_value("–", tr("tokens/s"), quiet=True)
+        context.state.telemetryChanged.connect(self._take)
+        context.state.engineChanged.connect(self._show)
+        context.bridge.answerText.connect(self._take_text)
+
+    def _take(self, sample: TelemetrySample) -> None:
+        speeds = [each.engine.decode_tokens_per_second for each in self._state.recent]
+        self.spark.set_values([speed or 0.0 for speed in speeds])
+        if sample.engine.decode_tokens_per_second is not None:
+            self._last = sample.engine.decode_tokens_per_second
+        self._show()
+
+    def _take_text(self, texts: list[AnswerText]) -> None:
+        for text in texts:
+            if text.decode_tokens_per_second is not None:
+                self._last = text.decode_tokens_per_second
+        self._show()
+
+    def _show(self, _engine: object = None) -> None:
+        if self._last is None:
+            return
+        answering = self._state.answering
+        decimals = 1 if self._last < 100 else 0
+        self.readout.show_value(number(self._last, decimals=decimals), tr("tokens/s"), quiet=not answering)
+        self.setToolTip("" if answering else tr("Of the last answer"))
+
+
+class AddressCell(Cell):
+    """The API's address with a copy button; only where there is room for it."""
+
+    def __init__(self, context: WindowContext) -> None:
+        super().__init__(tr("API address"))
+        self._context = context
+        self._room = False
+        self.address = ElidedLabel("", "code", "text2")
+        self.copy = IconButton("copy", tr("Copy the address"), size=24)
+        self.copy.clicked.connect(self._copy)
+        self.line.addWidget(self.address, 1)
+        self.line.addWidget(self.copy)
+        context.state.connectedChanged.connect(self._show)
+        context.state.engineChanged.connect(self._show)
+        self._show()
+
+    def set_room(self, room: bool) -> None:
+        """Say whether there is room for this cell."""
+        self._room = room
+        self._show()
+
+    def _show(self, _change: object = None) -> None:
+        address = self._context.state.address or ""
+        self.address.setText(address.removeprefix("http://"))
+        self.setVisible(self._room and bool(address))
+
+    def _copy(self) -> None:
+        QGuiApplication.clipboard().setText(f"{self._context.state.address}/v1")
+        self._context.toast(tr("The address is on the clipboard."))
