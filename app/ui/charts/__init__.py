@@ -1,7 +1,6 @@
 """Charts over time: the only room that imports pyqtgraph. Imported late: it costs most of a second."""
 
-from app.ui.charts.history import History, Thinned, thin
 from app.ui.charts.ruler import TimeEvent
 from app.ui.charts.stack import Trace, Track, TrackStack
 
-__all__ = ["History", "Thinned", "TimeEvent", "Trace", "Track", "TrackStack", "thin"]
+__all__ = ["TimeEvent", "Trace", "Track", "TrackStack"]

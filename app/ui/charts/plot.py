@@ -19,7 +19,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ui.charts.history import Floats
+from app.shared.history import Floats
 from app.ui.charts.ticks import value_ticks
 from app.ui.theme import theme
 

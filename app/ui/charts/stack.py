@@ -10,7 +10,7 @@ from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from app.ui.charts.history import History
+from app.shared.history import History
 from app.ui.charts.plot import AXIS_WIDTH, Plot
 from app.ui.charts.ruler import Ruler, TimeAxis, TimeEvent
 from app.ui.charts.ticks import nice_top, time_ticks, value_ticks
