@@ -60,10 +60,12 @@ _SAMPLER_NOTES = {
 class LlamaEngine:
     """llama.cpp behind the `Engine` protocol. `log` gets llama.cpp's own lines: level, source, text.
 
-    `backend_sampling` False keeps every draw on the CPU; tests and measurements use it.
+    `backend_sampling` None draws inside the compute graph where the logits are made on a GPU: there it saves
+    copying and sorting the vocabulary. On the CPU the graph's samplers measured 4% slower than llama.cpp's
+    own, and give the same text. True or False decide for tests and measurements.
     """
 
-    def __init__(self, log: native.EngineLog, *, backend_sampling: bool = True) -> None:
+    def __init__(self, log: native.EngineLog, *, backend_sampling: bool | None = None) -> None:
         self._log = log
         self._errors: deque[str] = deque(maxlen=20)
         native.start(self._on_log)
@@ -234,7 +236,8 @@ class LlamaEngine:
         self._drop_context()
         settings = sampler_settings(values)
         chain: Chain | None = None
-        if self._wants_backend and fits_backend(settings, model.vocabulary_size):
+        wants_backend = model.output_on_gpu if self._wants_backend is None else self._wants_backend
+        if wants_backend and fits_backend(settings, model.vocabulary_size):
             chain = Chain(settings, model.vocabulary_size)
         try:
             context = Context(model, wanted, chain=None if chain is None else chain.pointer, pulse=self.pulse)

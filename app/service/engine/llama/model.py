@@ -33,6 +33,7 @@ class Model:
         self.pointer: int | None = pointer
         self.header = header
         self.gpu_layers = parameters.gpu_layers
+        self.output_on_gpu = parameters.output_on_gpu
         self.vocabulary: int = llama_cpp.llama_model_get_vocab(pointer)
         self.vocabulary_size: int = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
         self.experts = header.number("expert_count") or None

@@ -29,7 +29,6 @@ KV_TYPES: dict[str, int] = {
     "q5_0": 6,
     "q4_1": 3,
     "q4_0": 2,
-    "iq4_nl": 20,
 }
 _BYTES_PER_VALUE = {
     0: 4.0,
@@ -40,7 +39,6 @@ _BYTES_PER_VALUE = {
     6: 22 / 32,
     3: 20 / 32,
     2: 18 / 32,
-    20: 18 / 32,
 }
 _QUANTISED_BLOCK = 32
 _FLASH = {"auto": -1, "off": 0, "on": 1}
@@ -48,6 +46,12 @@ _ROPE = {"none": 0, "linear": 1, "yarn": 2}
 _CONTEXT_STEP = 256  # llama.cpp pads the context up to this
 _MOST_CONTEXT = 2**31 - 1
 _EXPERT_TENSORS = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps"  # as llama.cpp's own --n-cpu-moe
+
+
+class _BufferOverride(ctypes.Structure):
+    """`llama_model_tensor_buft_override`, which the bindings leave out."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buft", ctypes.c_void_p))
 
 
 class Values:
@@ -106,6 +110,7 @@ class ModelParameters:
     native: Any
     experts: int | None
     gpu_layers: int
+    output_on_gpu: bool = False  # the last matrix too, so that the logits are made there
     keep: list[Any] = field(default_factory=list)
 
 
@@ -120,6 +125,7 @@ def model_parameters(values: Values, header: ModelHeader) -> ModelParameters:
     if native.can_offload():
         everything = wanted is None or wanted < 0 or wanted > layers
         result.gpu_layers = layers if everything else min(wanted or 0, layers)
+        result.output_on_gpu = everything
     main_gpu = values.whole("main_gpu")
     if main_gpu is not None:
         params.main_gpu = main_gpu
@@ -191,7 +197,7 @@ def _load_mode(values: Values) -> int:
 
 
 def _cpu_experts(layers: int) -> Any:
-    overrides = (llama_cpp.llama_model_tensor_buft_override * (layers + 1))()  # ended by NULLs
+    overrides = (_BufferOverride * (layers + 1))()  # ended by NULLs
     for layer in range(layers):
         overrides[layer].pattern = _EXPERT_TENSORS.format(layer=layer).encode()
         overrides[layer].buft = native.cpu_buffer_type()
