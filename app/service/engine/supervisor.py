@@ -89,7 +89,7 @@ class _Worker:
 
     process: subprocess.Popen[bytes]
     memory: MemoryWatch
-    write_lock: threading.Lock = field(default_factory=threading.Lock)
+    outbox: queue.SimpleQueue[BaseModel | None] = field(default_factory=queue.SimpleQueue)
     stderr: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES))
     engine_log: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES))
     waiting: dict[str, queue.SimpleQueue[_Answer]] = field(default_factory=dict)
@@ -107,21 +107,20 @@ class _Worker:
     threads: list[threading.Thread] = field(default_factory=list)
 
     def send(self, message: BaseModel) -> None:
-        """Write a frame; a broken pipe is left to the reader, which sees the end and knows more."""
-        stream = self.process.stdin
-        assert stream is not None
-        try:
-            with self.write_lock:
-                messages.write_frame(stream, message)  # type: ignore[arg-type]  # Popen's pipes are BinaryIO
-        except (OSError, ValueError):
-            return
+        """Queue a frame. Writing happens on a thread of its own: a frozen worker with a full pipe must not freeze us."""
+        self.outbox.put(message)
 
     def hang_up(self) -> None:
-        """Close our end of its stdin, which tells a living worker to end."""
+        """Close our end of its stdin after what is queued, which tells a living worker to end."""
+        self.outbox.put(None)
+
+    def write_frames(self) -> None:
+        """The writer thread. A broken pipe is left to the reader, which sees the end and knows more."""
         stream = self.process.stdin
         assert stream is not None
-        with self.write_lock, contextlib.suppress(OSError):  # the pipe broke first: the worker has ended by itself
-            stream.close()
+        with contextlib.suppress(OSError, ValueError), stream:
+            while (message := self.outbox.get()) is not None:
+                messages.write_frame(stream, message)  # type: ignore[arg-type]  # Popen's pipes are BinaryIO
 
     def moved(self) -> None:
         """Take note of a step."""
@@ -367,8 +366,10 @@ class SupervisedEngine:
             ) from error
         worker = _Worker(process, MemoryWatch.begin())
         for work, name in ((self._read, "engine frames"), (self._read_stderr, "engine stderr")):
-            thread = threading.Thread(target=work, args=(worker,), name=name, daemon=True)
-            worker.threads.append(thread)
+            worker.threads.append(threading.Thread(target=work, args=(worker,), name=name, daemon=True))
+        worker.threads.append(
+            threading.Thread(target=worker.write_frames, name="engine requests", daemon=True)
+        )
         for thread in worker.threads:
             thread.start()
         return worker
@@ -438,10 +439,10 @@ class SupervisedEngine:
         except subprocess.TimeoutExpired:  # it closed its pipe and lives on: of no use any more
             process.kill()
             process.wait(10)
+        worker.hang_up()
         for thread in worker.threads:
             if thread is not threading.current_thread():
                 thread.join(2)
-        worker.hang_up()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()

@@ -22,63 +22,62 @@ _PARAMETER = re.compile(
 class ToolCallParser:
     """Takes streamed answer text, keeps `<tool_call>` blocks out of what is shown, and collects the calls.
 
-    A block that cannot be read is given back as text at the end, so that nothing the model wrote is lost.
-    `tools` are the declarations of the request (OpenAI's form); their schemas give the XML-like form, which
-    has no types of its own, its types.
+    Blanks before a call go with it. A block that cannot be read is given back as text in its place, so that
+    nothing the model wrote is lost. `tools` are the declarations of the request (OpenAI's form); their
+    schemas give the XML-like form, which has no types of its own, its types.
     """
 
     def __init__(self, tools: Sequence[JsonObject] = ()) -> None:
-        self._schemas = {name: schema for name, schema in map(_declared, tools) if name}
-        self._held = ""
-        self._block: str | None = None
-        self._unread = ""
+        self._schemas = declared_tools(tools)
+        self._held = ""  # not settled yet; inside a block, what it holds so far
+        self._blanks = ""  # before what is not settled
+        self._inside = False
         self.calls: list[ToolCall] = []
 
     def feed(self, piece: str) -> str:
         """Take the next piece and return the text that is surely not part of a call."""
+        self._held += piece
         shown: list[str] = []
-        rest = piece
-        while rest or self._held:
-            if self._block is not None:
-                self._block += rest
-                inside, mark, rest = self._block.partition(CLOSE)
+        while True:
+            if self._inside:
+                block, mark, rest = self._held.partition(CLOSE)
                 if not mark:
                     return "".join(shown)
-                self._block = None
-                self._read(inside)
+                shown.append(self._settled(block, CLOSE))
+                self._held = rest
                 continue
-            text, self._held = self._held + rest, ""
-            before, mark, rest = text.partition(OPEN)
-            if mark:
-                shown.append(before.rstrip())
-                self._block = ""
-                continue
-            keep = held_back(before, (OPEN,))
-            sure = before[: len(before) - keep].rstrip()  # blanks before a call belong to the call
-            if not sure and self.calls and not before.strip():
-                return "".join(shown)  # blanks after a call are dropped
-            self._held = before[len(sure) :]
-            shown.append(sure)
-            break
-        return "".join(shown)
+            before, mark, after = self._held.partition(OPEN)
+            keep = 0 if mark else held_back(before, (OPEN,))
+            shown.append(self._written(before[: len(before) - keep]))
+            self._held = after if mark else before[len(before) - keep :]
+            self._inside = bool(mark)
+            if not mark:
+                return "".join(shown)
 
     def finish(self) -> str:
-        """Return what was held back, and the text of blocks that were no calls."""
-        if self._block is not None:
-            block, self._block = self._block, None
-            self._read(block, closed=False)
+        """Return what was held back; the text is over. A call whose end is missing still counts."""
         text, self._held = self._held, ""
-        if self.calls and not text.strip():
-            text = ""
-        text, self._unread = text + self._unread, ""
-        return text
+        if self._inside:
+            return self._settled(text, "")
+        text, self._blanks = self._blanks + text, ""
+        return "" if self.calls and not text.strip() else text
 
-    def _read(self, block: str, *, closed: bool = True) -> None:
+    def _written(self, text: str) -> str:
+        body = text.rstrip()
+        if not body:
+            self._blanks += text
+            return ""
+        shown, self._blanks = self._blanks + body, text[len(body) :]
+        return shown
+
+    def _settled(self, block: str, mark: str) -> str:
+        """Take the block as a call, or return it as text."""
+        blanks, self._blanks, self._inside = self._blanks, "", False
         call = parse_call(block, self._schemas)
         if call is None:
-            self._unread += f"{OPEN}{block}{CLOSE if closed else ''}"
-        else:
-            self.calls.append(call)
+            return f"{blanks}{OPEN}{block}{mark}"
+        self.calls.append(call)
+        return ""
 
 
 def parse_call(block: str, schemas: dict[str, JsonObject] | None = None) -> ToolCall | None:
