@@ -20,6 +20,7 @@ from app.shared.units import GIB, KIB, MIB, Value
 
 Language = Literal["en", "ru"]
 LANGUAGES: dict[Language, str] = {"en": "English", "ru": "Русский"}
+_WORDED_VALUES = frozenset({"label", "doing", "hint"})
 NARROW_SPACE = "\u202f"
 NO_BREAK_SPACE = "\u00a0"
 
@@ -113,9 +114,9 @@ def error_sentence(info: ErrorInfo) -> str:
     """Return an error's sentence in the language in force, its numbers formatted."""
     template = tongue().catalogue.gettext(info.template) if info.template else ""
     try:
-        # A setting's label is a value of the sentence and a phrase of its own.
+        # Words of Pult's own among the values are phrases themselves: a setting's label, what an engine was doing.
         values = {
-            name: tr(value) if name == "label" and isinstance(value, str) and value else value
+            name: tr(value) if name in _WORDED_VALUES and isinstance(value, str) else value
             for name, value in info.values.items()
         }
         return _filled(template, values) or info.sentence

@@ -40,7 +40,7 @@ def draw_field(
         border, width = look.color("accent"), 2.0
     else:
         border, width = look.color("line2"), 1.0
-    fill = look.color("bg2" if widget.isEnabled() else "bg1")
+    fill = look.color("bg2")
     draw_box(painter, box, radius=radius, fill=fill, border=border, border_width=width)
 
 
