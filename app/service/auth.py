@@ -99,17 +99,29 @@ class Gate:
             await refuse(error, str(scope["path"]), send)
             return
         taken = 0
+        over: PultError | None = None
+        answered = False
 
         async def limited() -> Message:
-            nonlocal taken
+            nonlocal taken, over
             message = await receive()
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
                 if taken > self._body_limit_bytes:
-                    raise self._too_large(taken)
+                    over = self._too_large(taken)
+                    raise over
             return message
 
-        await self._app(scope, limited, send)
+        async def unless_over(message: Message) -> None:
+            # A framework words a body that could not be read in its own way; the reason is ours to tell.
+            nonlocal answered
+            if over is None:
+                await send(message)
+            elif not answered:
+                answered = True
+                await refuse(over, str(scope["path"]), send)
+
+        await self._app(scope, limited, unless_over)
 
     def _check(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> None:
         hosts = headers.get(b"host", [])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -25,6 +26,7 @@ from app.shared.engine import (
 )
 from app.shared.errors import EngineFailed, PultError
 
+T = TypeVar("T")
 router = APIRouter(prefix="/v1")
 
 
@@ -58,7 +60,7 @@ async def chat_completions(request: Request, body: ChatCompletionRequest) -> Res
     completion = Completion(loaded, body)
     if body.stream:
         # The first event comes once the request is accepted: until then an error still has its HTTP status.
-        first = await _unless_gone(request, answer)
+        first = await _unless_gone(request, answer, answer.next())
         if first is None:
             return Response(status_code=499)
         return StreamingResponse(
@@ -66,15 +68,18 @@ async def chat_completions(request: Request, body: ChatCompletionRequest) -> Res
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
+    whole = await _unless_gone(request, answer, _collected(answer, completion))
+    return Response(status_code=499) if whole is None else JSONResponse(whole)
+
+
+async def _collected(answer: _Answer, completion: Completion) -> JsonObject:
     while True:
-        event = await _unless_gone(request, answer)
+        event = await answer.next()
         match event:
-            case None:
-                return Response(status_code=499)
             case AnswerDelta():
                 completion.collect(event)
             case AnswerFinished():
-                return JSONResponse(completion.whole(event))
+                return completion.whole(event)
 
 
 async def _stream(
@@ -106,21 +111,28 @@ def _data(chunk: object) -> bytes:
     return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-async def _unless_gone(request: Request, answer: _Answer) -> TokenEvent | None:
-    """Return the answer's next event; None, with the answer stopped, when the client has gone away."""
-    waiting = asyncio.ensure_future(answer.next())
+async def _unless_gone(request: Request, answer: _Answer, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what `work` returns; None, with the answer stopped, when the client goes away first."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(request))
     try:
-        while not waiting.done():
-            await asyncio.wait((waiting,), timeout=0.25)
-            if not waiting.done() and await request.is_disconnected():
-                answer.stop.set()
-                return None
-        return waiting.result()
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        answer.stop.set()
+        return None
     except asyncio.CancelledError:
         answer.stop.set()
         raise
     finally:
-        waiting.cancel()
+        working.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has closed its connection; the body has been read, so nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Answer:

@@ -24,7 +24,9 @@ from app.shared.errors import EngineFailed, ModelUnreadable, PromptTooLong
 
 def loaded(rate: float = 5000, **values: int) -> FakeEngine:
     engine = FakeEngine(rate, load_seconds=0)
-    engine.load(LoadPlan(model_path="fake.gguf", values=dict(values)), progress=lambda _: None, stop=StopFlag())
+    engine.load(
+        LoadPlan(model_path="fake.gguf", values=dict(values)), progress=lambda _: None, stop=StopFlag()
+    )
     return engine
 
 
