@@ -193,13 +193,20 @@ class ProseView(QWidget):
             top = self._tops[first - 1] + self._boxes[first - 1].height
         for index, box in enumerate(self._boxes[first:], first):
             if index:
-                top += box.gap_above
+                top += self._gap(index)
             box.layout(float(self._width))
             box.top = top
             self._tops.append(top)
             top += box.height
         self._height = int(top + 0.999)
         self._place_copy_buttons()
+
+    def _gap(self, index: int) -> float:
+        """The space above a block; a tight list's first item keeps the usual distance from what is before it."""
+        box, before = self._boxes[index], self._boxes[index - 1].block
+        if self._markdown and box.block.tight and before.indent == 0:
+            return float(self._style.gap_px)
+        return box.gap_above
 
     def _place_copy_buttons(self) -> None:
         wanted = {i: box for i, box in enumerate(self._boxes) if isinstance(box, CodeBox)}
