@@ -1,67 +1,79 @@
-"""What the service remembers of a person's taste: `preferences.toml`, readable and editable by hand."""
+"""What the service remembers about a person's taste: one TOML file of plain keys, replaced atomically."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import threading
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
-from app.service.atomic import write_text
 from app.shared import paths
+from app.shared.atomic_file import write_atomically
+from app.shared.errors import BadValue
 
-_log = logging.getLogger(__name__)
+PlainValue = bool | int | float | str | list[Any] | dict[str, Any]
 
 
 class Preferences:
-    """Values by key. A broken file is set aside and costs the preferences, never the start."""
+    """Keys and plain values. Safe from any thread; a file edited by hand keeps its comments.
 
-    def __init__(self, file: Path | None = None) -> None:
-        self._file = file if file is not None else paths.preferences_file()
+    A file that is no TOML is set aside as `preferences.broken.toml` before the first write, and `problem` says so.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or paths.preferences_file()
         self._lock = threading.Lock()
-        self._values = self._read()
+        self.problem: str | None = None
+        self._document = self._read()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of `key`, or `default`."""
-        return self._values.get(key, default)
-
-    def set(self, key: str, value: Any) -> None:
-        """Keep a value, on disk at once; None forgets it. Raises `StorageFailed`, with the old file kept."""
+        """Return the value kept under `key`, or `default`."""
         with self._lock:
-            changed = dict(self._values)
+            return self._document.unwrap().get(key, default)
+
+    def set(self, key: str, value: PlainValue | None) -> None:
+        """Keep `value` under `key`; None forgets the key. Raises `BadValue` for what TOML cannot hold."""
+        if not key or len(key) > 200:
+            raise BadValue("A preference's key has 1 to 200 characters.", key="key")
+        with self._lock:
+            before = tomlkit.dumps(self._document)
             if value is None:
-                changed.pop(key, None)
+                self._document.pop(key, None)
             else:
-                changed[key] = value
-            if changed == self._values:
-                return
-            write_text(self._file, tomlkit.dumps(_without_none(changed)))
-            self._values = changed
+                try:
+                    self._document[key] = tomlkit.item(value)
+                    tomlkit.dumps(self._document)
+                except (ValueError, TypeError, TOMLKitError):
+                    self._document = tomlkit.parse(before)
+                    raise BadValue(
+                        "The preference {name} cannot hold {value}. It takes text, numbers, true or false, and lists of them.",
+                        key=key,
+                        name=key,
+                        value=repr(value)[:80],
+                    ) from None
+            try:
+                write_atomically(self._path, tomlkit.dumps(self._document))
+            except BaseException:
+                self._document = tomlkit.parse(before)
+                raise
 
     def all(self) -> dict[str, Any]:
-        """Return all values."""
-        return dict(self._values)
+        """Return every preference."""
+        with self._lock:
+            return dict(self._document.unwrap())
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> tomlkit.TOMLDocument:
         try:
-            return tomllib.loads(self._file.read_text(encoding="utf-8"))
+            return tomlkit.parse(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            _log.warning("%s is unreadable (%s); starting with the defaults", self._file, error)
-            with contextlib.suppress(OSError):
-                self._file.replace(self._file.with_name(self._file.name + ".broken"))
-            return {}
-
-
-def _without_none(value: Any) -> Any:
-    # TOML has no null: JSON clients may send one inside a table.
-    if isinstance(value, dict):
-        return {str(key): _without_none(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list):
-        return [_without_none(each) for each in value if each is not None]
-    return value
+            return tomlkit.document()
+        except (TOMLKitError, UnicodeDecodeError, OSError) as error:
+            aside = self._path.with_suffix(".broken.toml")
+            self.problem = f"{self._path} could not be read ({error}); it was set aside as {aside.name}."
+            try:
+                self._path.replace(aside)
+            except OSError as why:
+                self.problem = f"{self._path} could not be read ({error}) nor set aside ({why})."
+            return tomlkit.document()
