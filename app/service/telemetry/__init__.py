@@ -1,1 +1,1 @@
-"""What the machine is doing: GPUs over NVML, RAM and CPU over psutil, speeds from the engine; one thread samples all."""
+"""What the machine does over time: NVIDIA GPUs, RAM, CPU, Pult's own processes and the engine's speeds."""

@@ -1,63 +1,76 @@
-"""RAM, swap and CPU of the machine, and Pult's own processes, over psutil."""
+"""RAM, swap and CPU of this machine, and the memory of Pult's own processes."""
 
 from __future__ import annotations
+
+import threading
 
 import psutil
 
 from app.shared.telemetry import HostSample, ProcessSample
 
 
-def read_host() -> HostSample:
-    """Return the machine's state; CPU percent is since the last call."""
-    memory = psutil.virtual_memory()
-    try:
-        swap = psutil.swap_memory()
-        swap_total, swap_used = int(swap.total), int(swap.used)
-    except (OSError, RuntimeError):
-        swap_total = swap_used = 0  # some containers hide it; the machine then has none to use
-    return HostSample(
-        memory_total_bytes=int(memory.total),
-        memory_used_bytes=int(memory.total - memory.available),
-        memory_available_bytes=int(memory.available),
-        swap_total_bytes=swap_total,
-        swap_used_bytes=swap_used,
-        cpu_percent=float(psutil.cpu_percent()),
-        cpu_count=psutil.cpu_count() or 1,
-    )
-
-
-class Processes:
-    """Pult's processes by role; ended ones drop out by themselves."""
+class HostReader:
+    """Reads the whole machine. The CPU's share is over the time since the last reading."""
 
     def __init__(self) -> None:
-        self._known: dict[str, psutil.Process] = {}
+        self._cpus = psutil.cpu_count() or 1
+        psutil.cpu_percent()  # the first call only sets the mark
 
-    def set(self, role: str, pid: int | None) -> None:
-        """Watch `pid` under `role` from now on; None stops."""
-        present = self._known.get(role)
-        if present is not None and present.pid == pid:
-            return
-        self._known.pop(role, None)
-        if pid is None:
-            return
+    def read(self) -> HostSample:
+        """Return the machine as it is now."""
+        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+        return HostSample(
+            memory_total_bytes=memory.total,
+            # What programs cannot have: the page cache of a mapped model file is not counted as used.
+            memory_used_bytes=memory.total - memory.available,
+            memory_available_bytes=memory.available,
+            swap_total_bytes=swap.total,
+            swap_used_bytes=swap.used,
+            cpu_percent=psutil.cpu_percent(),
+            cpu_count=self._cpus,
+        )
+
+
+class ProcessReader:
+    """Reads Pult's own processes by role; those that ended drop out by themselves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: dict[tuple[str, int], psutil.Process] = {}
+
+    def watch(self, role: str, pid: int) -> None:
+        """Read this process from now on. One that is not there is ignored."""
         try:
             process = psutil.Process(pid)
-            process.cpu_percent()  # the first call only starts the measurement
-            self._known[role] = process
+            process.cpu_percent()  # sets the mark
         except psutil.Error:
-            return  # ended between being named and being looked at
+            return
+        with self._lock:
+            self._watched[role, pid] = process
 
-    def read(self) -> tuple[ProcessSample, ...]:
-        """Return RSS and CPU of those that live."""
-        samples: list[ProcessSample] = []
-        for role, process in list(self._known.items()):
+    def read(self, *, engine_pid: int | None) -> tuple[ProcessSample, ...]:
+        """Return the watched processes and the engine's."""
+        with self._lock:
+            engines = {pid for role, pid in self._watched if role == "engine"}
+        for pid in engines - {engine_pid}:
+            self._forget("engine", pid)
+        if engine_pid is not None and engine_pid not in engines:
+            self.watch("engine", engine_pid)
+        with self._lock:
+            watched = list(self._watched.items())
+        samples = []
+        for (role, pid), process in watched:
             try:
                 with process.oneshot():
+                    if not process.is_running():  # the number went to another process
+                        raise psutil.NoSuchProcess(pid)
                     rss, cpu = process.memory_info().rss, process.cpu_percent()
             except psutil.Error:
-                del self._known[role]
+                self._forget(role, pid)
                 continue
-            samples.append(
-                ProcessSample(role=role, pid=process.pid, rss_bytes=int(rss), cpu_percent=float(cpu))
-            )
+            samples.append(ProcessSample(role=role, pid=pid, rss_bytes=rss, cpu_percent=cpu))
         return tuple(samples)
+
+    def _forget(self, role: str, pid: int) -> None:
+        with self._lock:
+            self._watched.pop((role, pid), None)
