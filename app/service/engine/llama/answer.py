@@ -107,6 +107,7 @@ class AnswerWriter:
         self._wants_logprobs = request.logprobs is not None
 
         self._cached = 0
+        self._read = 0
         self._tokens = 0
         self._thought_tokens = 0
         self._sent_tokens = 0
@@ -146,11 +147,12 @@ class AnswerWriter:
             self._context.read(self._prompt[at:end], output=end == total, stop=stop)
             self._pulse.steps += 1
             at = end
+            self._read = at - self._cached
             if at == self._stable_tokens:
                 self._context.checkpoint()
             self._prefill_seconds = perf_counter() - began
             if at < total:
-                yield PrefillProgress(done_tokens=at - self._cached, total_tokens=total - self._cached)
+                yield PrefillProgress(done_tokens=self._read, total_tokens=total - self._cached)
 
     def _write(self, stop: StopFlag) -> Generator[TokenEvent, None, FinishReason]:
         model, context, sampler, pulse = self._model, self._context, self._sampler, self._pulse
@@ -231,7 +233,7 @@ class AnswerWriter:
         self._sampler.accept(tokens)
         self._tokens += len(tokens)
         self._thought_tokens += len(tokens)
-        self._take(_CLOSING)
+        self._take(self._decoder.decode(b"", final=True) + _CLOSING)  # half a character ends with the thought
         return True
 
     def _used_up(self, limits: Limits) -> bool:
@@ -284,13 +286,12 @@ class AnswerWriter:
 
     def _timings(self) -> Timings:
         first = self._decode_began
-        read = max(0, min(len(self._prompt), len(self._context.tokens)) - self._cached)
         thought_end = self._thought_ended or self._ended
         thinking = self._splitter.had_thought and first is not None and thought_end is not None
         return Timings(
             prompt_tokens=len(self._prompt),
             cached_tokens=self._cached,
-            prefill_tokens=read,
+            prefill_tokens=self._read,
             completion_tokens=self._tokens,
             thought_tokens=self._thought_tokens,
             prefill_seconds=self._prefill_seconds,

@@ -27,13 +27,13 @@ class Loaded:
         plan = LoadPlan(model_path=str(path), values={**SMALL, **values})
         return self.engine.load(plan, progress=lambda fraction: None, stop=StopFlag())
 
-    def events(self, *said: str, stop: StopFlag | None = None, **fields: Any) -> list[Any]:
+    def events(self, *said: str, flag: StopFlag | None = None, **fields: Any) -> list[Any]:
         """Ask with user and assistant turns in turn."""
         roles = ("user", "assistant")
         turns = tuple(ChatTurn(role=roles[index % 2], content=text) for index, text in enumerate(said))  # type: ignore[arg-type]  # one of two literals
         fields = {"messages": turns, "max_tokens": 24, **fields}
         request = GenerateRequest(id="request", **fields)
-        return list(self.engine.generate(request, stop=stop or StopFlag()))
+        return list(self.engine.generate(request, stop=flag or StopFlag()))
 
     def answer(self, *said: str, **fields: Any) -> AnswerFinished:
         """Return the last event."""
