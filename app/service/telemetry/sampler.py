@@ -142,9 +142,7 @@ class Sampler:
     def _tick(self) -> None:
         try:
             sample = self.sample()
-        except (
-            Exception
-        ) as error:  # a border: the thread must outlive what a driver or the kernel throws at it
+        except Exception as error:  # noqa: BLE001 - a border: the thread outlives what a driver throws
             fault = f"{type(error).__name__}: {error}"
             if fault != self._fault:
                 self._fault = fault
