@@ -64,6 +64,10 @@ class Bridge(QObject):
         self._thread = threading.Thread(target=self._listen, args=(source,), name="pult-events", daemon=True)
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Say no more from now on; `stop` waits for the thread."""
+        self._stop.set()
+
     def stop(self, *, seconds: float = 5.0) -> None:
         """Stop listening and wait for the thread."""
         self._stop.set()
@@ -73,6 +77,8 @@ class Bridge(QObject):
 
     def offer(self, event: Event | bool) -> None:
         """Take an event (or True/False: connected or not) from any thread."""
+        if self._stop.is_set():
+            return
         with self._lock:
             self._pending.append(event)
             if self._woken:

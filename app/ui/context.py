@@ -63,7 +63,8 @@ class Page(QWidget):
         return [self]
 
     def reveal(self, kind: str, key: str) -> bool:
-        """Show one thing: ("chat", id), ("message", id), ("preset", name), ("setting", key), ("new", "chat").
+        """Show one thing: ("chat", id), ("message", "chat id/message id"), ("preset", name),
+        ("setting", key), ("new", "chat").
 
         False if this page does not know it. The palette and other pages ask this.
         """

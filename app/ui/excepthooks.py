@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
@@ -37,6 +38,7 @@ def install() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
+    root.addHandler(_recent)
     root.setLevel(logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.excepthook = _uncaught
@@ -50,10 +52,35 @@ def uninstall() -> None:
     threading.excepthook = threading.__excepthook__
     qInstallMessageHandler(None)
     root = logging.getLogger()
+    root.removeHandler(_recent)
     for handler in list(root.handlers):
         if isinstance(handler, logging.handlers.RotatingFileHandler):
             root.removeHandler(handler)
             handler.close()
+
+
+class RecentLines(logging.Handler):
+    """The window's own last log lines, for the Log page: (Unix time, level, text)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[tuple[float, str, str]] = deque(maxlen=500)
+        self.listeners: list[Callable[[tuple[float, str, str]], None]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
+        line = (record.created, level, self.format(record))
+        self.lines.append(line)
+        for listener in list(self.listeners):
+            listener(line)
+
+
+_recent = RecentLines()
+
+
+def recent_lines() -> RecentLines:
+    """Return the holder of the window's own last lines; its listeners are called on any thread."""
+    return _recent
 
 
 def on_fault(listener: Fault) -> Callable[[], None]:

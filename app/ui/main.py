@@ -41,9 +41,9 @@ class WindowOptions:
     )
 
 
-def run(model: str | None = None, options: WindowOptions | None = None) -> int:
+def run(model: str | None = None, options: WindowOptions | None = None, *, engine: str = "llama") -> int:
     """Show the window, on `model` if given, else on the last model or the guide. Returns the exit code."""
-    options = options if options is not None else WindowOptions()
+    options = options if options is not None else WindowOptions(engine=engine)
     excepthooks.install()
     app = application()
     with ended_by_signals(app):

@@ -22,6 +22,7 @@ class Action:
     enabled: Callable[[], bool] | None = None
     icon: str = ""
     in_palette: bool = True
+    shortcut: bool = True  # False: the keys are listed here and handled elsewhere
 
     @property
     def possible(self) -> bool:
@@ -65,7 +66,7 @@ class Actions(QObject):
         if taken:
             raise ValueError(f"{action.id} wants keys that are taken: {', '.join(sorted(taken))}")
         self._by_id[action.id] = action
-        for key in action.keys:
+        for key in action.keys if action.shortcut else ():
             shortcut = QShortcut(QKeySequence(key), self._window)
             shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
             shortcut.activated.connect(lambda action=action: self.run(action.id))

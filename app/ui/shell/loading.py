@@ -157,14 +157,14 @@ class Loading(QObject):
         if not self._context.state.answering:
             act()
             return
-        from app.ui.shell.questions import ask
+        from app.ui.controls.notices import ask
 
         ask(
             self._window,
             tr("An answer is being written"),
             tr("It stops where it is; what has been written so far is kept."),
-            yes=words,
-            done=act,
+            words,
+            on_yes=act,
         )
 
     def _remember(self, engine: EngineState) -> None:

@@ -86,7 +86,7 @@ class ModelCell(Cell):
         self.eject = IconButton("eject", tr("Eject the model"), size=24)
         self.reload = IconButton("reload", tr("Load it again"), size=24)
         self.cancel = IconButton("close", tr("Cancel loading"), size=24)
-        self.bar = ProgressLine(self)
+        self.bar = ProgressLine(tr("Loading"), self)
         self.line.addWidget(self.dot)
         self.line.addWidget(self.name, 1)
         self.line.addWidget(self.share)
@@ -134,7 +134,7 @@ class ModelCell(Cell):
         self.bar.setVisible(loading)
         self.share.setVisible(loading)
         if loading and engine is not None:
-            self.bar.set_fraction(engine.progress)
+            self.bar.set_share(engine.progress)
             self.share.setText(percent(engine.progress) if engine.progress is not None else "")
         self.name.setToolTip(self._tip(engine))
 

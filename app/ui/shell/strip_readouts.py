@@ -77,8 +77,7 @@ class MemoryCell(Cell):
         super().__init__(tr("Memory"))
         self._state = context.state
         self.readout = _Readout()
-        self.spark = Sparkline()
-        self.spark.setFixedSize(60, 26)
+        self.spark = Sparkline(self.caption.text())
         self.line.addWidget(self.readout, 1)
         self.line.addWidget(self.spark)
         context.state.telemetryChanged.connect(self._take)
@@ -97,7 +96,7 @@ class MemoryCell(Cell):
             same_unit = memory_parts(total)[1] == unit
             if not same_unit:
                 self.readout.show_value(value, tr("{unit} of {size}", unit=unit, size=memory(total)))
-        self.spark.set_values([memory_of(each)[0] for each in self._state.recent], high=total)
+        self.spark.set_values([memory_of(each)[0] for each in self._state.recent], top=total)
         self.setToolTip(sample.gpu_note or "")
 
 
@@ -121,8 +120,7 @@ class SpeedCell(Cell):
         self._state = context.state
         self._last: float | None = None
         self.readout = _Readout()
-        self.spark = Sparkline()
-        self.spark.setFixedSize(60, 26)
+        self.spark = Sparkline(self.caption.text())
         self.line.addWidget(self.readout, 1)
         self.line.addWidget(self.spark)
         self.readout.show_value("–", tr("tokens/s"), quiet=True)
