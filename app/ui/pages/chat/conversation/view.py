@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QResizeEvent, QWheelEvent
-from PySide6.QtWidgets import QAbstractScrollArea, QAbstractSlider, QFrame, QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QAbstractSlider, QApplication, QFrame, QWidget
 
 from app.ui.controls import Button
 from app.ui.i18n import tr
@@ -274,14 +274,15 @@ class ConversationView(QAbstractScrollArea):
                 entry.view.setGeometry(left, self._tops[index] - value, width, entry.height)
 
     def _forget_far(self, value: int, height: int) -> None:
+        focused = QApplication.focusWidget()
         far = int(height * KEPT_SCREENS) + AHEAD_PX
         for index, entry in enumerate(self.entries):
             view = entry.view
             if (
                 view is None
                 or view.editor is not None
-                or view.isAncestorOf(QGuiApplication.focusObject() or self)
-            ):  # type: ignore[arg-type]  # the focus object of a widgets program is a widget
+                or (focused is not None and view.isAncestorOf(focused))
+            ):
                 continue
             if self._tops[index] + entry.height < value - far or self._tops[index] > value + height + far:
                 self._drop(entry)

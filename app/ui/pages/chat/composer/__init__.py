@@ -1,0 +1,1 @@
+"""Where a message is written: the field, its files, the thinking switch, the context ring, Send and Stop."""
