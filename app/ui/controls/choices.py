@@ -217,8 +217,11 @@ class Combo(Interactive, QComboBox):
         compact: bool = True,
     ) -> None:
         super().__init__(parent)
+        self._label = label
         self.setFont(theme().font("control"))
         self.setAccessibleName(label)
+        # On Linux Qt gives a combo's value as its name; the description carries the label there.
+        self.setAccessibleDescription(label)
         self.setFixedHeight(theme().metric("control_compact" if compact else "control"))
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setItemDelegate(_ItemDelegate(self))
@@ -253,6 +256,11 @@ class Combo(Interactive, QComboBox):
         index = self.findData(key)
         if index != self.currentIndex():
             self.setCurrentIndex(index)
+
+    def set_reason(self, reason: str | None) -> None:
+        """Disable the combo and say why; None enables it."""
+        super().set_reason(reason)
+        self.setAccessibleDescription(f"{self._label}. {reason}" if reason else self._label)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():

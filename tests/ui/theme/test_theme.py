@@ -83,7 +83,7 @@ def test_code_has_no_ligatures(qapp: QApplication) -> None:
 def test_russian_letters_come_from_the_shipped_font(qapp: QApplication) -> None:
     for style in ("body", "code"):
         metrics = QFontMetricsF(theme().font(style))
-        assert all(metrics.inFont(letter) for letter in "ЖщыёЁ№«»—")
+        assert all(metrics.inFontUcs4(ord(letter)) for letter in "ЖщыёЁ№«»—")
 
 
 def test_metrics_by_name() -> None:
