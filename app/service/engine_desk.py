@@ -100,7 +100,8 @@ class _Turnstile:
 class EngineDesk:
     """Owns the engine. `local` makes the engine for files, `remote` the one for servers; both are made on first need.
 
-    `worker_pid` tells the local engine's process, if it has one. Every method is safe from any thread.
+    `worker_pid` tells the local engine's process, if it has one; `opened` hears of every file that was loaded; `reads_files`
+    is False for an engine that needs no real file. Every method is safe from any thread.
     """
 
     def __init__(
@@ -109,13 +110,15 @@ class EngineDesk:
         local: Callable[[], Engine],
         remote: Callable[[], Engine],
         publish: Callable[[Event], None],
-        add_marker: Callable[[str, str], None] = lambda kind, label: None,
+        add_marker: Callable[[str, str], object] = lambda kind, label: None,
         worker_pid: Callable[[Engine], int | None] = lambda engine: getattr(engine, "pid", None),
-        engine_changed: Callable[[int | None], None] = lambda pid: None,
+        opened: Callable[[str], None] = lambda path: None,
+        reads_files: bool = True,
     ) -> None:
         self._make_local, self._make_remote = local, remote
         self._publish, self._add_marker = publish, add_marker
-        self._worker_pid, self._engine_changed = worker_pid, engine_changed
+        self._worker_pid, self._opened = worker_pid, opened
+        self.reads_files = reads_files
         self._lock = threading.RLock()
         self._turnstile = _Turnstile()
         self._state = EngineState()
@@ -469,8 +472,6 @@ class EngineDesk:
         return None if self._engine is None else self._worker_pid(self._engine)
 
     def _set(self, state: EngineState) -> None:
-        if state.worker_pid != self._state.worker_pid:
-            self._engine_changed(state.worker_pid)
         self._state = state
         self._publish(EngineChanged(engine=state))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.shared.engine import LoadPlan, RemoteServer, SettingValue
 from app.shared.errors import BadRequest, ModelFileMissing, NotFound
-from app.shared.settings import ModelFacts, check_values
+from app.shared.settings import check_values
 
 if TYPE_CHECKING:
     from app.service.services import Services
@@ -37,7 +37,8 @@ def plan_for(
     if name:
         base = dict(services.presets.show(name).values)
     merged = {key: value for key, value in {**base, **given}.items() if key not in dropped}
-    facts = _facts(services, path) if path else None
+    # Reading the header first means that a file that cannot be loaded does not cost the model that is.
+    facts = services.models.facts(path) if path and services.engine.reads_files else None
     return LoadPlan(model_path=path, remote=server, preset=name or None, values=check_values(merged, facts))
 
 
@@ -62,7 +63,3 @@ def _path(services: Services, model: str) -> str:
     raise ModelFileMissing(
         "There is no file {path} and no known model of that name. Choose a GGUF file.", path=model
     )
-
-
-def _facts(services: Services, path: str) -> ModelFacts | None:
-    raise NotImplementedError

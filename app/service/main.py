@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import uvicorn
@@ -34,7 +35,9 @@ from app.service.services import Services
 from app.shared import paths
 from app.shared.engine import SettingValue
 from app.shared.errors import Conflict, PultError, StorageFailed
-from app.shared.telemetry import Marker
+
+if TYPE_CHECKING:
+    from app.service.models import ModelLibrary
 
 
 @dataclass
@@ -115,8 +118,9 @@ def running_services(
         local=lambda: _local_engine(engine, log, desk),
         remote=lambda: _remote_engine(),
         publish=hub.publish,
-        add_marker=lambda kind, label: _mark(telemetry, kind, label),
-        engine_changed=lambda pid: None,
+        add_marker=lambda kind, label: telemetry.add_marker(kind, label),
+        opened=lambda path: _remember(models, path, log),
+        reads_files=not engine.startswith("fake"),
     )
     telemetry = Sampler(
         publish=hub.publish,
@@ -124,6 +128,7 @@ def running_services(
         engine_sample=desk.sample,
         folder=paths.data_dir() / "telemetry",
     )
+    models = ModelLibrary(publish=hub.publish)
     answers = Answers(chats=chats, engine=desk, hub=hub, telemetry=telemetry, log=log)
     services = Services(
         engine=desk,
@@ -131,7 +136,7 @@ def running_services(
         chats=chats,
         answers=answers,
         presets=PresetStore(publish=hub.publish),
-        models=ModelLibrary(publish=hub.publish),
+        models=models,
         telemetry=telemetry,
         log=log,
         preferences=Preferences(),
@@ -148,6 +153,7 @@ def running_services(
         answers.close()
         desk.close()
         telemetry.stop()
+        models.close()
         chats.close()
         log.close()
 
@@ -308,9 +314,12 @@ def _remote_engine() -> Engine:
     return RemoteEngine()
 
 
-def _mark(telemetry: object, kind: str, label: str) -> None:
-    add: Callable[[str, str], Marker | None] = telemetry.add_marker  # type: ignore[attr-defined]  # Sampler, made after the desk
-    add(kind, label)
+def _remember(models: ModelLibrary, path: str, log: LogBook) -> None:
+    """Put a loaded file on the list of those opened; a full disk costs the list, not the load."""
+    try:
+        models.opened(path)
+    except StorageFailed as error:
+        log.problem(error)
 
 
 def _log_folder() -> Path | None:
