@@ -17,7 +17,7 @@ from PySide6.QtGui import (
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QFrame, QGraphicsView, QWidget
 
 from app.shared.history import Floats
 from app.ui.charts.ticks import value_ticks
@@ -55,6 +55,9 @@ class Plot(pg.PlotWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, background=None, enableMenu=False)
         self.setFrameShape(QFrame.Shape.NoFrame)
+        # pyqtgraph caches the background, where grid and fill are drawn here.
+        self.setCacheMode(QGraphicsView.CacheModeFlag.CacheNone)
+        self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.FullViewportUpdate)
         self.setMouseTracking(True)
         self.viewport().setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -68,7 +71,6 @@ class Plot(pg.PlotWidget):
         self._box.setMouseEnabled(False, False)
         self._box.setMenuEnabled(False)
         self._box.setDefaultPadding(0)
-        self.ci.layout.setContentsMargins(0, 0, 0, 0)
         self._curves: list[pg.PlotCurveItem] = []
         self._filled: tuple[Floats, Floats] | None = None
         self.top = 1.0
