@@ -87,7 +87,7 @@ class Bridge(QObject):
         self._wake.emit()
 
     def _listen(self, source: Callable[[], EventSource]) -> None:
-        failures = 0
+        failures, told = 0, ""
         while not self._stop.is_set():
             heard = False
             try:
@@ -99,7 +99,8 @@ class Bridge(QObject):
                     if self._stop.is_set():
                         return
             except Exception as error:  # noqa: BLE001 - the border of a thread; every way a connection ends leads to the next try
-                if not self._stop.is_set():
+                if not self._stop.is_set() and str(error) != told:
+                    told = str(error)
                     report_exception(error)
             if heard:
                 self.offer(False)

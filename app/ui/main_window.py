@@ -199,7 +199,7 @@ class MainWindow(QWidget):
         for page in self.pages.built():
             page.save_layout()
         self._memory.put("page", self._page_id)
-        self._memory.put("geometry", self.saveGeometry().toBase64().data().decode())
+        self._memory.put("geometry", bytes(self.saveGeometry().toBase64().data()).decode())
         self._memory.save()
         self._imports.stop()
         self.bridge.ask_to_stop()
@@ -266,7 +266,8 @@ class MainWindow(QWidget):
         self.operations.failed.emit(unexpected(error).info())
 
     def _show_error(self, info: ErrorInfo) -> None:
-        self.notices.show_error(info)
+        # Every request fails in the same way while the service is away: that is one thing to say.
+        self.notices.show_error(info, key=SERVICE if info.kind == "service_unreachable" else None)
 
     # pages
 

@@ -69,9 +69,9 @@ class LogPage(Page):
         own = excepthooks.recent_lines()
         for line in own.lines:
             self._take_own(line)
-        own.listeners.append(self._own_line.emit)
-        self.destroyed.connect(lambda: own.listeners.remove(emit) if emit in own.listeners else None)
-        emit = own.listeners[-1]
+        emit = self._own_line.emit
+        own.listeners.append(emit)
+        self.destroyed.connect(lambda: own.listeners.remove(emit))
         if context.state.connected:
             self._fetch()
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.ui.context import WindowContext
 
 START_WITH = ("last", "guide", "nothing")
-RECENT_LIMIT = 12
 
 
 class Loading(QObject):
@@ -173,8 +172,6 @@ class Loading(QObject):
             return
         memory.put("last_model", model.path)
         memory.put("last_preset", model.preset)
-        recent = [path for path in memory.get("recent_models", []) if path != model.path]
-        memory.put("recent_models", [model.path, *recent][:RECENT_LIMIT])
 
 
 def _sampling_changes(

@@ -9,9 +9,8 @@ from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
-from app.shared.paths import guide_model
 from app.ui.controls import Button, FlatCombo, Hairline, Label, SearchField
-from app.ui.i18n import file_size, number, tr
+from app.ui.i18n import error_sentence, file_size, number, tr
 from app.ui.shell.overlay import Overlay
 from app.ui.shell.palette import best
 from app.ui.shell.remote_dialog import RemoteDialog
@@ -91,20 +90,13 @@ class ModelPicker(Overlay):
 
     def _fill(self, _text: object = None) -> None:
         query = self.field.text().strip()
-        recent = self._context.settings.get("recent_models", [])
-        order = {path: place for place, path in enumerate(recent)}
-        guide = str(guide_model())
         cards = sorted(
-            self._context.state.models,
-            key=lambda card: (order.get(str(card.path), len(order)), card.name.casefold()),
+            self._context.state.models, key=lambda card: (-(card.opened_at or 0), card.name.casefold())
         )
         groups = (
-            (tr("Opened before"), [c for c in cards if str(c.path) in order and str(c.path) != guide]),
-            (tr("Built in"), [c for c in cards if str(c.path) == guide]),
-            (
-                tr("Found on this computer"),
-                [c for c in cards if str(c.path) not in order and str(c.path) != guide],
-            ),
+            (tr("Opened before"), [card for card in cards if card.opened_at and not card.guide]),
+            (tr("Built in"), [card for card in cards if card.guide]),
+            (tr("Found on this computer"), [card for card in cards if not card.opened_at and not card.guide]),
         )
         rows: list[Row] = []
         for title, found in groups:
@@ -185,10 +177,10 @@ def browse_for_model(
 def card_words(card: ModelCard) -> str:
     """Return one line on a model from its header: experts, layers, trained context; or why it cannot be read."""
     if card.problem:
-        return card.problem
+        return error_sentence(card.problem)
     parts = [card.architecture or ""]
     if card.parameter_count:
-        parts.append(tr("{count} B parameters", count=number(round(card.parameter_count / 1e9, 1))))
+        parts.append(tr("{count} parameters", count=parameter_words(card.parameter_count)))
     if card.experts:
         parts.append(
             tr("{experts} experts, {used} per token", experts=card.experts, used=card.experts_used or 0)
@@ -200,3 +192,11 @@ def card_words(card: ModelCard) -> str:
     if card.trained_context:
         parts.append(tr("trained on {tokens} tokens", tokens=card.trained_context))
     return " · ".join(part for part in parts if part)
+
+
+def parameter_words(count: int) -> str:
+    """Return a count of parameters as the field writes it: `30.5 B`, `4.9 M`."""
+    for size, unit in ((10**9, tr("B")), (10**6, tr("M"))):
+        if count >= size:
+            return f"{number(round(count / size, 1))} {unit}"
+    return number(count)

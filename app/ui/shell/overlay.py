@@ -29,6 +29,7 @@ class Overlay(QWidget):
         dim: bool = True,
     ) -> None:
         super().__init__(window)
+        self._host = window
         self._wanted_width, self._top, self._at, self._dim = width, top, at, dim
         self._done = False
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -44,8 +45,7 @@ class Overlay(QWidget):
 
     def open(self) -> None:
         """Show it over everything else in the window."""
-        parent = self.parentWidget()
-        self.setGeometry(parent.rect())
+        self.setGeometry(self._host.rect())
         self.show()
         self.raise_()
         self.place()
@@ -55,7 +55,7 @@ class Overlay(QWidget):
         if self._done:
             return
         self._done = True
-        self.parentWidget().removeEventFilter(self)
+        self._host.removeEventFilter(self)
         before = self._before
         self.closed.emit()
         self.close()
@@ -88,8 +88,8 @@ class Overlay(QWidget):
         self.panel.setGeometry(x, y, width, height)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self.parentWidget() and event.type() == QEvent.Type.Resize:
-            self.setGeometry(self.parentWidget().rect())
+        if watched is self._host and event.type() == QEvent.Type.Resize:
+            self.setGeometry(self._host.rect())
             self.place()
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +145,7 @@ class Palette(Overlay):
             if action.in_palette and action.possible:
                 yield Row(
                     title=tr(action.title),
-                    run=lambda action=action: self._actions.get(action.id).run(),
+                    run=action.run,
                     icon=action.icon or "bolt",
                     keys=action.key_text,
                 )
@@ -158,7 +159,7 @@ class Palette(Overlay):
                 detail=" ".join(hit.snippet.translate(SNIPPET_MARKS).split()),
                 icon="chat",
                 right=moment(hit.chat.updated_at),
-                run=lambda kind=kind, key=key: self._reveal("chat", kind, key),
+                run=partial(self._reveal, "chat", kind, key),
             )
 
     def _model_rows(self) -> Iterable[Row]:
@@ -169,7 +170,7 @@ class Palette(Overlay):
                 icon="models",
                 right=file_size(card.file_bytes) if card.file_bytes is not None else "",
                 detail=str(Path(card.path).parent),
-                run=lambda path=str(card.path): self._loading.load(path),
+                run=partial(self._loading.load, str(card.path)),
             )
 
     def _preset_rows(self) -> Iterable[Row]:
@@ -178,7 +179,7 @@ class Palette(Overlay):
                 title=preset.name,
                 detail=preset.description,
                 icon="presets",
-                run=lambda name=preset.name: self._reveal("presets", "preset", name),
+                run=partial(self._reveal, "presets", "preset", preset.name),
             )
 
     def _setting_rows(self) -> Iterable[Row]:
@@ -190,7 +191,7 @@ class Palette(Overlay):
                 mono=key,
                 detail=tr(knob.changes),
                 icon="sliders",
-                run=lambda key=key: self._reveal("presets", "setting", key),
+                run=partial(self._reveal, "presets", "setting", key),
             )
 
 

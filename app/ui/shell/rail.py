@@ -141,10 +141,8 @@ class Rail(QWidget):
         self._group.addButton(item)
         self._items[page_id] = item
         item.clicked.connect(lambda: self.chosen.emit(page_id))
-        stretch = next(
-            i for i in range(self._column.count()) if self._column.itemAt(i).spacerItem() is not None
-        )
-        self._column.insertWidget(self._column.count() if at_bottom else stretch, item)
+        place = len(self._items) if not at_bottom else self._column.count()
+        self._column.insertWidget(place, item)
 
     def choose(self, page_id: str) -> None:
         """Mark a page as the one on screen."""

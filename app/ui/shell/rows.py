@@ -107,8 +107,8 @@ class _RowDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         row: Row = index.data(ROW)
-        look, rect = theme(), option.rect  # type: ignore[attr-defined]  # the stubs lack QStyleOption's fields
-        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]  # as above
+        look, rect = theme(), option.rect
+        state: QStyle.StateFlag = option.state
         painter.save()
         if row.heading:
             painter.setFont(look.font("label_strong"))
@@ -135,10 +135,10 @@ class _RowDelegate(QStyledItemDelegate):
             )
             left += 28
         vertical = int(Qt.AlignmentFlag.AlignVCenter)
-        for text, font, color in ((row.keys, "caption", "text3"), (row.right, "secondary", "text2")):
+        for text, style, color in ((row.keys, "caption", "text3"), (row.right, "secondary", "text2")):
             if text:
-                width = QFontMetrics(look.font(font)).horizontalAdvance(text)
-                painter.setFont(look.font(font))
+                width = QFontMetrics(look.font(style)).horizontalAdvance(text)
+                painter.setFont(look.font(style))
                 painter.setPen(look.color(color))
                 painter.drawText(QRect(right - width, rect.top(), width + 1, rect.height()), vertical, text)
                 right -= width + 16

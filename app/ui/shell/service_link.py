@@ -20,6 +20,7 @@ from app.ui.excepthooks import report_exception
 if TYPE_CHECKING:
     from app.client.launch import RunningService
     from app.client.service_client import ServiceClient
+    from app.shared.errors import PultError
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class ServiceLink(QObject):
         self._condition = threading.Condition()
         self._running: RunningService | None = None
         self._client: ServiceClient | None = None
-        self._error: Exception | None = None
+        self._error: PultError | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
         self._starts: list[float] = []
@@ -62,14 +63,14 @@ class ServiceLink(QObject):
 
         For threads other than the window's.
         """
-        from app.shared.errors import ServiceUnreachable
+        from app.shared.errors import ServiceUnreachable, from_info
 
         with self._condition:
             self._condition.wait_for(
                 lambda: self._client is not None or self._error is not None or self._closed, PATIENCE_SECONDS
             )
             if self._error is not None:
-                raise self._error
+                raise from_info(self._error.info())
             if self._client is None:
                 raise ServiceUnreachable(
                     "Pult's service did not come up within {wait_seconds}. Your text is kept; try again.",

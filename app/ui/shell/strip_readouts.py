@@ -32,10 +32,17 @@ class Cell(QWidget):
         self.line.setContentsMargins(0, 0, 0, 0)
         self.line.setSpacing(6)
         column = QVBoxLayout(self)
-        column.setContentsMargins(12, 9, 12, 7)
-        column.setSpacing(2)
-        column.addLayout(self._head)
-        column.addLayout(self.line, 1)
+        column.setContentsMargins(12, 9, 12, 8)
+        column.setSpacing(3)
+        head = QWidget()
+        head.setFixedHeight(18)
+        head.setLayout(self._head)
+        self._head.setContentsMargins(0, 0, 0, 0)
+        below = QWidget()
+        below.setFixedHeight(26)
+        below.setLayout(self.line)
+        column.addWidget(head)
+        column.addWidget(below)
 
     def least_width(self) -> int:
         """The width that caption and padding need."""
@@ -77,7 +84,7 @@ class MemoryCell(Cell):
         super().__init__(tr("Memory"))
         self._state = context.state
         self.readout = _Readout()
-        self.spark = Sparkline(self.caption.text())
+        self.spark = Sparkline(self.caption.text(), height=26)
         self.line.addWidget(self.readout, 1)
         self.line.addWidget(self.spark)
         context.state.telemetryChanged.connect(self._take)
@@ -120,7 +127,7 @@ class SpeedCell(Cell):
         self._state = context.state
         self._last: float | None = None
         self.readout = _Readout()
-        self.spark = Sparkline(self.caption.text())
+        self.spark = Sparkline(self.caption.text(), height=26)
         self.line.addWidget(self.readout, 1)
         self.line.addWidget(self.spark)
         self.readout.show_value("–", tr("tokens/s"), quiet=True)

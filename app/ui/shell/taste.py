@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from PySide6.QtWidgets import QApplication
 
 from app.ui.i18n import LANGUAGES, Language, language, set_language
@@ -23,7 +21,7 @@ def choose_theme(
     """Put a theme in force; an unknown choice is taken as dark."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
-    kept: ThemeChoice = cast(ThemeChoice, choice) if choice in THEMES else "dark"
+    kept: ThemeChoice = choice if choice in THEMES else "dark"
     apply_theme(app, kept, strong_borders=strong_borders, reduce_motion=reduce_motion)
     memory.put("theme", kept)
     memory.put("strong_borders", theme().strong_borders)
@@ -33,7 +31,7 @@ def choose_theme(
 
 def choose_language(memory: WindowMemory, chosen: str) -> None:
     """Put a language in force; an unknown one is taken as English."""
-    kept: Language = cast(Language, chosen) if chosen in LANGUAGES else "en"
+    kept: Language = chosen if chosen in LANGUAGES else "en"
     memory.put("language", kept)
     memory.save()
     set_language(kept)

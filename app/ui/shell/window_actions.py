@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.shared import paths
@@ -117,7 +118,7 @@ def add_actions(window: MainWindow) -> None:
             f"go_{place.id}",
             GO_TITLES[place.id],
             GO,
-            lambda page=place.id: window.show_page(page),
+            partial(window.show_page, place.id),
             *keys,
             icon=place.icon,
         )
