@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
+    from app.client.service_client import ServiceClient
     from app.shared.chats import Chat
     from app.shared.errors import PultError
     from app.ui.context import WindowContext
@@ -51,13 +52,18 @@ class Drafts(QObject):
         """Send what the service does not have yet."""
         for chat_id in tuple(self._unsaved):
             self._unsaved.discard(chat_id)
-            text = self._local.get(chat_id, "")
-            self._context.operations.run(
-                self,
-                lambda client, at=chat_id, draft=text: client.change_chat(at, draft=draft),
-                done=lambda _chat, at=chat_id, draft=text: self._saved(at, draft),
-                failed=lambda error, at=chat_id: self._not_saved(at, error),
-            )
+            self._save_one(chat_id, self._local.get(chat_id, ""))
+
+    def _save_one(self, chat_id: str, text: str) -> None:
+        def work(client: ServiceClient) -> Chat:
+            return client.change_chat(chat_id, draft=text)
+
+        self._context.operations.run(
+            self,
+            work,
+            done=lambda _chat: self._saved(chat_id, text),
+            failed=lambda error: self._not_saved(chat_id, error),
+        )
 
     def forget(self, chat_id: str) -> None:
         """The chat is gone."""

@@ -199,11 +199,6 @@ class Composer(QWidget):
         self.branch_words.setVisible(bool(words))
         self._branch_cross.setVisible(bool(words))
 
-    def set_wide(self, wide: bool) -> None:
-        """Wide windows have room for the key on the button."""
-        self.send._keys = "Enter" if wide and not self._writing else ""
-        self.send.updateGeometry()
-
     @property
     def can_send(self) -> bool:
         """Whether pressing Enter would send."""
