@@ -17,7 +17,7 @@ from app.models.gguf_header import is_later_part, split_parts
 from app.service.models_file import KnownModels, OpenedModel, change_known, read_known
 from app.shared import paths
 from app.shared.engine import RemoteServer
-from app.shared.errors import BadRequest, BadValue, NotFound
+from app.shared.errors import BadRequest, BadValue, NotFound, StorageFailed
 from app.shared.events import Event, ModelsChanged
 from app.shared.settings import ModelFacts
 
@@ -184,6 +184,12 @@ class ModelLibrary:
             }
         )
 
+    def _folders_are(self, folders: tuple[str, ...]) -> bool:
+        try:
+            return read_known().folders == folders
+        except StorageFailed:
+            return True
+
     def _scan_if_old(self) -> None:
         with self._lock:
             fresh = self._scanned_at is not None and time.monotonic() - self._scanned_at < SCAN_AGAIN_SECONDS
@@ -195,7 +201,10 @@ class ModelLibrary:
 
     def _walk(self) -> None:
         while True:
-            folders = read_known().folders
+            try:
+                folders = read_known().folders
+            except StorageFailed:
+                return  # said to whoever asks for the cards
             found: list[Path] = []
             for folder in folders:
                 for path in _gguf_files(Path(folder)):
@@ -205,7 +214,7 @@ class ModelLibrary:
                     if len(found) >= MOST_FILES:
                         break
             unique = tuple(dict.fromkeys(found[:MOST_FILES]))
-            if read_known().folders == folders:  # else they were changed meanwhile: once more
+            if self._folders_are(folders):  # else they were changed meanwhile: once more
                 break
         with self._lock:
             changed, self._found = unique != self._found, unique
