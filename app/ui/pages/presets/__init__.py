@@ -1,0 +1,1 @@
+"""The Presets page: the list, the form made from the table, what loading would change."""
