@@ -80,7 +80,7 @@ class _Listener:
             # A later state replaces an earlier one only when nothing was said in between that could depend on it.
             self.merging[key] = len(self.pending)
             return False
-        self.pending[place] = (number, event)
+        self.pending[place] = (self.pending[place][0], event)  # numbers rise along the stream
         return True
 
 

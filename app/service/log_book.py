@@ -62,7 +62,7 @@ class LogBook:
         self._lines.append(line)
         file = self._file
         if file is not None:
-            file.handle(logging.LogRecord(source, LEVELS[level], "", 0, text.replace("%", "%%"), (), None))
+            file.handle(logging.LogRecord(source, LEVELS[level], "", 0, text, (), None))
         self._publish(line)
 
     def problem(self, error: PultError | ErrorInfo) -> None:

@@ -6,15 +6,16 @@ the engine's worker ends the same way when this process does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,7 +100,7 @@ def run(options: ServeOptions) -> int:
     return 0
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_services(
     *, engine: str, address: str, token: str, hosts: tuple[str, ...] = ()
 ) -> Iterator[Services]:
@@ -179,6 +180,21 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._when_started, self._when_stopping = started, stopping
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """End in order on Ctrl+C and on being terminated. uvicorn would raise the signal again and cut our own end short."""
+        names = ("SIGINT", "SIGTERM", "SIGBREAK")
+        kinds = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._when_started()
@@ -233,9 +249,10 @@ def _stopping(services: Services) -> None:
 
 
 def _watch_parent(server: uvicorn.Server) -> None:
-    stream = sys.stdin.buffer
-    while stream.read(4096):
-        pass  # nothing is expected here; the end of the stream is the message
+    # The descriptor itself: a thread waiting inside sys.stdin would hold its lock when the interpreter ends.
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass  # nothing is expected here; the end of the stream is the message
     server.should_exit = True
     time.sleep(15)
     os._exit(1)  # it did not stop in time, and nobody is left to see why
