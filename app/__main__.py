@@ -7,17 +7,24 @@ without Qt.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("chat", "serve", "presets", "models", "chats", "telemetry")
+COMMANDS = {
+    "chat": "one answer in the terminal",
+    "serve": "the service without a window",
+    "presets": "list, show and check presets",
+    "models": "known GGUF files, and what a file holds",
+    "chats": "list, export and import chats",
+    "telemetry": "VRAM, RAM, power, tokens/s",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status: 0 done, 1 failed, 2 asked wrongly."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    words = _take_data(words)
+    words = _take_data(list(sys.argv[1:] if argv is None else argv))
     if words[:2] == ["--worker", "engine"]:
         from app.service.engine.worker import main as work
 
@@ -28,17 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _take_data(words: list[str]) -> list[str]:
-    """Take `--data DIR` out of the words, wherever it stands; it moves all user directories."""
+    """Take `--data DIR` out of the words, wherever it stands before `--`; it moves all user directories."""
     kept: list[str] = []
     rest = iter(words)
     for word in rest:
-        if word == "--data":
-            folder = next(rest, None)
-            if folder is None:
-                sys.exit("pult: --data takes a folder")
+        if word == "--":
+            return [*kept, word, *rest]
+        if word == "--data" or word.startswith("--data="):
+            folder = next(rest, "") if word == "--data" else word.removeprefix("--data=")
+            if not folder:
+                print("pult: --data takes a folder.", file=sys.stderr)  # noqa: T201 - before any command runs
+                sys.exit(2)
             os.environ["PULT_DATA"] = os.path.abspath(folder)  # noqa: PTH100 - before anything is imported
-        elif word.startswith("--data="):
-            os.environ["PULT_DATA"] = os.path.abspath(word.removeprefix("--data="))  # noqa: PTH100 - as above
         else:
             kept.append(word)
     return kept
@@ -46,15 +54,14 @@ def _take_data(words: list[str]) -> list[str]:
 
 def _command(words: list[str]) -> int:
     from app import __version__
-    from app.cli import chat, chats, models, presets, serve, telemetry
     from app.cli.output import complain
     from app.shared.errors import PultError
 
     parser = argparse.ArgumentParser(prog="pult", epilog="--data DIR keeps everything in that folder.")
     parser.add_argument("--version", action="version", version=f"pult {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (chat, serve, presets, models, chats, telemetry):
-        command.add_parser(commands)
+    # Only the command at hand is imported: `pult serve` must not wait for what `pult chats` needs.
+    importlib.import_module(f"app.cli.{words[0]}").add_parser(commands)
     arguments = parser.parse_args(words)
     try:
         return int(arguments.run(arguments))
@@ -73,21 +80,50 @@ def _window(words: list[str]) -> int:
 
     parser = argparse.ArgumentParser(
         prog="pult",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="A control panel for GGUF Qwen models. Without a command it opens the window.",
-        epilog="Commands: "
-        + ", ".join(COMMANDS)
-        + ". pult COMMAND --help explains each. --data DIR keeps everything in that folder.",
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<11} {what}" for name, what in COMMANDS.items())
+        + "\n\npult COMMAND --help explains each. --data DIR keeps everything in that folder.",
     )
     parser.add_argument("model", nargs="?", metavar="model.gguf", help="open the window on this file")
+    parser.add_argument("--preset", default=None, metavar="P", help="load it with this preset")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="one setting over the preset's, such as context=8192; may be repeated",
+    )
     parser.add_argument("--demo", action="store_true", help="no window: load, answer, tokens/s, memory used")
     parser.add_argument("--engine", default="llama", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"pult {__version__}")
     arguments = parser.parse_args(words)
-    if arguments.demo or not display_here():
-        return _demo(arguments.model, engine=arguments.engine, asked=arguments.demo)
-    from app.ui.main import run
+    from app.cli.arguments import setting_values
+    from app.cli.output import complain
+    from app.shared.errors import NotFound, PultError
 
-    return run(arguments.model, engine=arguments.engine)
+    try:
+        values = setting_values(arguments.settings)
+        model = arguments.model
+        if model is not None and "." not in model and "/" not in model and not os.path.exists(model):  # noqa: PTH110
+            raise NotFound(
+                "There is no command and no file named {word}. Commands: {commands}.",
+                word=model,
+                commands=", ".join(COMMANDS),
+            )
+        if arguments.demo or not display_here():
+            return _demo(arguments.model, engine=arguments.engine, asked=arguments.demo)
+    except PultError as error:
+        return complain(error, as_json=False)
+    except KeyboardInterrupt:
+        return 130
+    from app.ui.main import WindowOptions, run
+
+    return run(
+        arguments.model, WindowOptions(engine=arguments.engine, preset=arguments.preset, values=values)
+    )
 
 
 def display_here() -> bool:
@@ -99,8 +135,6 @@ def display_here() -> bool:
 
 def _demo(model: str | None, *, engine: str, asked: bool) -> int:
     from app.cli.demo import run_demo
-    from app.cli.output import complain
-    from app.shared.errors import PultError
 
     if not asked:
         print(  # noqa: T201 - the one word the terminal gets
@@ -108,12 +142,7 @@ def _demo(model: str | None, *, engine: str, asked: bool) -> int:
             " Here is the main job in the terminal instead.\n",
             flush=True,
         )
-    try:
-        return run_demo(model, engine=engine)
-    except PultError as error:
-        return complain(error, as_json=False)
-    except KeyboardInterrupt:
-        return 130
+    return run_demo(model, engine=engine)
 
 
 if __name__ == "__main__":

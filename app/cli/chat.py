@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import httpx
 
 from app.cli.arguments import add_json, add_model, remote_server, setting_values
 from app.cli.output import print_json
-from app.client.http import error_of, unreachable
+from app.client.http import error_of, unreachable, worded
 from app.client.launch import RunningService, start_service
 from app.shared.engine import SettingValue, Timings
-from app.shared.errors import BadRequest, BadValue, EngineFailed, ModelFileMissing
+from app.shared.errors import BadRequest, BadValue, ModelFileMissing, PultError
 from app.shared.paths import guide_model
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
@@ -25,7 +30,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "chat",
         help="one answer in the terminal",
-        description="Load a model, answer one prompt, print it. The thought goes to stderr, the answer to stdout.",
+        description="Load a model, answer one prompt, print it. The thought goes to stderr, the answer to stdout."
+        " Ctrl+C stops the answer and keeps what stands (exit status 130).",
     )
     add_model(parser)
     parser.add_argument("--prompt", required=True, metavar="T", help="the question; - reads it from stdin")
@@ -69,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(result)
     else:
         print_facts(result)
-    return 0
+    return 130 if result["finish_reason"] == "cancelled" else 0
 
 
 def load(service: RunningService, arguments: argparse.Namespace, values: dict[str, SettingValue]) -> None:
@@ -117,11 +123,12 @@ def answer(
     if seed is not None:
         body["seed"] = seed
     if thinking is not None:
-        body["thinking"] = thinking
+        body["x_pult"] = {"values": {"thinking": thinking}}
     heard = _Heard(show=show)
     headers = {"Authorization": f"Bearer {service.token}"}
     try:
         with (
+            _stopped_by_interrupt(service),
             httpx.Client(trust_env=False, timeout=httpx.Timeout(None, connect=5.0)) as http,
             http.stream(
                 "POST", service.address + "/v1/chat/completions", json=body, headers=headers
@@ -133,12 +140,34 @@ def answer(
             for line in stream.iter_lines():
                 if line.startswith("data:"):
                     heard.take(line[5:].strip())
-    except KeyboardInterrupt:
-        heard.finish_reason = "cancelled"
     except httpx.HTTPError as error:
         raise unreachable(service.address, error) from error
     heard.close()
     return heard.result()
+
+
+@contextmanager
+def _stopped_by_interrupt(service: RunningService) -> Iterator[None]:
+    """Have the first Ctrl+C stop the answer, whose end and measurements still come; the second one ends the program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals belong to the main thread
+        return
+
+    def cancel() -> None:
+        client = service.client()
+        with suppress(PultError):  # the stream says it better if the service is gone
+            client.cancel()
+        client.close()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=cancel, name="pult-stop", daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Heard:
@@ -150,17 +179,19 @@ class _Heard:
         self._text: list[str] = []
         self._thought: list[str] = []
         self._timings = Timings()
-        self.finish_reason: str | None = None
+        self._reason: str | None = None
 
     def take(self, data: str) -> None:
         if not data or data == "[DONE]":
             return
         chunk = json.loads(data)
         if "error" in chunk:
-            raise EngineFailed("{sentence}", sentence=str(chunk["error"].get("message", chunk["error"])))
+            told = chunk["error"]
+            raise worded(str(told.get("message", told)), kind=str(told.get("code") or ""))
         pult = chunk.get("x_pult") or {}
         if pult.get("timings"):
             self._timings = Timings.model_validate(pult["timings"])
+        self._reason = pult.get("finish_reason") or self._reason
         for choice in chunk.get("choices", ()):
             delta = choice.get("delta") or {}
             if thought := delta.get("reasoning_content"):
@@ -171,7 +202,7 @@ class _Heard:
                 self._write(text, thought=False)
             for call in delta.get("tool_calls") or ():
                 self._text.append(json.dumps(call, ensure_ascii=False))
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            self._reason = self._reason or choice.get("finish_reason")
 
     def _write(self, words: str, *, thought: bool) -> None:
         if not self._show:
@@ -200,7 +231,7 @@ class _Heard:
             "completion_tokens": timings.completion_tokens,
             "prefill_tokens_per_second": timings.prefill_tokens_per_second,
             "tokens_per_second": timings.tokens_per_second,
-            "finish_reason": self.finish_reason,
+            "finish_reason": self._reason,
         }
 
 

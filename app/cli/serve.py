@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from app.cli.arguments import setting_values
+from app.cli.arguments import add_json, setting_values
 
 
 def add_parser(commands: Any) -> None:
@@ -29,11 +29,19 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--model", default=None, metavar="F", help="load this GGUF file at once")
     parser.add_argument("--preset", default=None, metavar="P", help="with this preset")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="one setting over the preset's, such as context=8192; may be repeated",
+    )
     parser.add_argument(
         "--engine", default="llama", metavar="E", help="llama, or fake[:tokens per second] for trials"
     )
     parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 

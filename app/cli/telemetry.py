@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 from app.cli.arguments import add_json
@@ -34,21 +36,29 @@ def run(arguments: argparse.Namespace) -> int:
     """Print samples; with `--json` one array of them."""
     if not 0 < arguments.seconds <= 86_400:
         raise BadValue("--seconds is {value}. It takes 0 to 86,400.", key="seconds", value=arguments.seconds)
-    service = open_service()
+    service = open_service(window=False)
     client = service.client()
     samples: list[TelemetrySample] = []
+    rate_before = None
     try:
         if arguments.rate is not None:
+            rate_before = client.telemetry_rate()
             client.set_telemetry_rate(arguments.rate)
         end = time.monotonic() + arguments.seconds
-        for event in client.events(threading.Event()):
-            if event.type == "telemetry":
-                samples.append(event.sample)
-                if not arguments.json:
-                    print(line(event.sample), flush=True)
-            if time.monotonic() >= end:
-                break
+        stop = threading.Event()
+        with closing(client.events(stop)) as events:
+            for event in events:
+                if event.type == "telemetry":
+                    samples.append(event.sample)
+                    if not arguments.json:
+                        print(line(event.sample), flush=True)
+                if time.monotonic() >= end:
+                    break
+        if samples and samples[-1].gpu_note and not arguments.json:
+            print(samples[-1].gpu_note, file=sys.stderr)
     finally:
+        if rate_before is not None:
+            client.set_telemetry_rate(rate_before)
         client.close()
         service.close()
     if arguments.json:

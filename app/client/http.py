@@ -151,7 +151,18 @@ def error_of(answer: httpx.Response) -> PultError:
             status=f"HTTP {answer.status_code}",
             details=answer.text[:500],
         )
-    return _BY_STATUS.get(answer.status_code, EngineFailed)("{sentence}", sentence=sentence)
+    return worded(sentence, kind=str(told.get("code") or ""), status=answer.status_code)
+
+
+def worded(sentence: str, *, kind: str, status: int = 500) -> PultError:
+    """Rebuild an error that came in OpenAI's shape: of its own kind if that is known here, else by its status."""
+    info = ErrorInfo(
+        kind=kind, sentence=sentence, template="{sentence}", values={"sentence": sentence}, status=status
+    )
+    error = from_info(info)
+    if type(error) is PultError:
+        error = _BY_STATUS.get(status, EngineFailed)("{sentence}", sentence=sentence)
+    return error
 
 
 def part(text: str) -> str:

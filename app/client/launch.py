@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import threading
@@ -58,16 +59,21 @@ class RunningService:
             process.stderr.close()
 
 
-def open_service(*, engine: str = "llama", fresh: bool = False) -> RunningService:
+def open_service(*, engine: str = "llama", fresh: bool = False, window: bool = True) -> RunningService:
     """Return the living service of these user directories, or start one for the life of this process.
 
-    `fresh` starts one of its own in any case. Raises `ServiceUnreachable` with the reason when it does not come up.
+    `fresh`, or another engine than llama.cpp, starts one of its own in any case. With `window` this process is
+    measured as the window. Raises `ServiceUnreachable` with the reason when it does not come up.
     """
-    if not fresh:
-        found = find_service()
-        if found is not None:
-            return found
-    return start_service(engine=engine)
+    found = None if fresh or engine != "llama" else find_service()
+    service = found if found is not None else start_service(engine=engine)
+    if window:
+        client = service.client()
+        # A graph without the window's memory is no reason not to open it.
+        with contextlib.suppress(PultError):
+            client.watch_process(os.getpid())
+        client.close()
+    return service
 
 
 def find_service() -> RunningService | None:
@@ -99,6 +105,8 @@ def start_service(*, engine: str = "llama", seconds: float = READY_SECONDS) -> R
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         creationflags=hidden_window_flags(),
+        # Ctrl+C in a terminal goes to the whole group; this process decides what it means for the service.
+        process_group=0 if os.name == "posix" else None,
     )
     assert process.stdout is not None and process.stderr is not None
     complaints: deque[str] = deque(maxlen=40)

@@ -6,7 +6,7 @@ Methods raise the errors of `app.shared.errors` that the service sent, or `Servi
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -64,7 +64,7 @@ class ServiceClient:
         """Return the snapshot of everything that changes."""
         return self._requests.ask("GET", "/api/state", State)
 
-    def events(self, stop: threading.Event) -> Iterator[Event]:
+    def events(self, stop: threading.Event) -> Generator[Event, None, None]:
         """Yield events from now on, the state first, until `stop` is set; raises when the connection breaks.
 
         The service speaks at least every ten seconds, so `stop` is noticed by then.
@@ -350,6 +350,15 @@ class ServiceClient:
     def set_telemetry_rate(self, hertz: float) -> None:
         """Sample this often, 0.2 to 10 times a second."""
         self._requests.do("PUT", "/api/telemetry/rate", body={"hertz": hertz})
+
+    def telemetry_rate(self) -> float:
+        """Return how often is sampled, per second."""
+        told: dict[str, Any] = self._requests.ask("GET", "/api/telemetry/rate", _JSON)
+        return float(told["hertz"])
+
+    def watch_process(self, pid: int) -> None:
+        """Have the window's process measured too."""
+        self._requests.do("PUT", "/api/telemetry/process", body={"role": "window", "pid": pid})
 
     def markers(self, since: float, until: float) -> tuple[Marker, ...]:
         """Return what happened between two Unix times."""

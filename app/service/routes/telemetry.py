@@ -17,6 +17,7 @@ from app.shared.telemetry import Marker, TelemetryHistory
 router = APIRouter(prefix="/api")
 
 LAST_SECONDS = 600.0  # what is shown when no stretch is named
+DAY_SECONDS = 24 * 3600.0
 
 
 class RateBody(BaseModel):
@@ -47,8 +48,8 @@ def history(
 
 @router.get("/telemetry.csv")
 def table(request: Request, since: float | None = None, until: float | None = None) -> StreamingResponse:
-    """Return the same stretch unthinned as CSV."""
-    since, until = _stretch(since, until)
+    """Return a stretch unthinned as CSV; without one the last day."""
+    since, until = _stretch(since, until, usual=DAY_SECONDS)
     rows = services_of(request).telemetry.csv(since, until)
     first = next(rows)  # a wrong stretch is refused before the answer begins
 
@@ -69,13 +70,14 @@ def rate(request: Request) -> RateBody:
 
 @router.put("/telemetry/rate")
 def set_rate(request: Request, body: RateBody) -> RateBody:
-    """Sample this often from now on."""
-    telemetry = services_of(request).telemetry
-    telemetry.set_rate(body.hertz)
-    return RateBody(hertz=telemetry.rate)
+    """Sample this often from now on; remembered."""
+    services = services_of(request)
+    services.telemetry.set_rate(body.hertz)
+    services.preferences.set("telemetry_hertz", services.telemetry.rate)
+    return RateBody(hertz=services.telemetry.rate)
 
 
-@router.post("/telemetry/processes", status_code=204)
+@router.put("/telemetry/process", status_code=204)
 def watch(request: Request, body: ProcessBody) -> None:
     """Measure the window's process too, until it ends."""
     services_of(request).telemetry.add_process(body.role, body.pid)
@@ -83,8 +85,8 @@ def watch(request: Request, body: ProcessBody) -> None:
 
 @router.get("/markers")
 def markers(request: Request, since: float | None = None, until: float | None = None) -> tuple[Marker, ...]:
-    """Return what happened in a stretch, oldest first."""
-    since, until = _stretch(since, until)
+    """Return what happened in a stretch, oldest first; without one in the last day."""
+    since, until = _stretch(since, until, usual=DAY_SECONDS)
     return services_of(request).telemetry.markers(since, until)
 
 
@@ -93,9 +95,10 @@ def answers(
     request: Request, since: float | None = None, limit: int = Query(500, ge=1, le=5000)
 ) -> tuple[Message, ...]:
     """Return finished answers with their measurements, newest first."""
-    return services_of(request).chats.answers(since=since, limit=limit)
+    found: tuple[Message, ...] = services_of(request).chats.answers(since=since, limit=limit)
+    return found
 
 
-def _stretch(since: float | None, until: float | None) -> tuple[float, float]:
+def _stretch(since: float | None, until: float | None, *, usual: float = LAST_SECONDS) -> tuple[float, float]:
     end = time.time() if until is None else until
-    return (end - LAST_SECONDS if since is None else since), end
+    return (end - usual if since is None else since), end
