@@ -163,7 +163,11 @@ def read(path: Path) -> Catalog:
 
 
 def messages(catalog: Catalog) -> dict[Id, Message]:
-    return {message.id: message for message in catalog if message.id}
+    return {
+        tuple(message.id) if isinstance(message.id, list) else message.id: message
+        for message in catalog
+        if message.id
+    }
 
 
 def key_of(phrase: Id) -> str:
@@ -179,12 +183,12 @@ def update() -> int:
     phrases = extract()
     for phrase in sorted(phrases.places, key=key_of):
         before = by_key.get(key_of(phrase))
-        said = (
+        kept = (
             before.string
             if before is not None and isinstance(before.id, tuple) == isinstance(phrase, tuple)
             else None
         )
-        fresh.add(phrase, said, locations=[(place, 0) for place in sorted(phrases.places[phrase])])
+        fresh.add(phrase, kept, locations=[(place, 0) for place in sorted(phrases.places[phrase])])
     FOLDER.mkdir(parents=True, exist_ok=True)
     with PO.open("wb") as stream:
         write_po(stream, fresh, width=110, include_lineno=False, omit_header=False)
@@ -200,8 +204,7 @@ def update() -> int:
 def untranslated(catalog: Catalog) -> list[Id]:
     missing: list[Id] = []
     for phrase, message in messages(catalog).items():
-        said = message.string if isinstance(message.string, tuple) else (message.string,)
-        if not said or not all(said):
+        if not said(message) or not all(said(message)):
             missing.append(phrase)
     return missing
 
@@ -213,12 +216,16 @@ def compile_catalogue() -> int:
     return 0
 
 
+def said(message: Message) -> tuple[str, ...]:
+    """Return the translation, its plural forms in order."""
+    return (message.string,) if isinstance(message.string, str) else tuple(message.string)
+
+
 def wrong_values(message: Message) -> bool:
     """Whether a translation lacks a {value} of its source or has one more."""
-    sourced = message.id if isinstance(message.id, tuple) else (message.id,)
-    said = message.string if isinstance(message.string, tuple) else (message.string,)
+    sourced = (message.id,) if isinstance(message.id, str) else tuple(message.id)
     allowed = {frozenset(PLACEHOLDER.findall(text)) for text in sourced}
-    return any(frozenset(PLACEHOLDER.findall(text)) not in allowed for text in said if text)
+    return any(frozenset(PLACEHOLDER.findall(text)) not in allowed for text in said(message) if text)
 
 
 def problems() -> list[str]:
@@ -237,8 +244,8 @@ def problems() -> list[str]:
         if wrong_values(message)
     ]
     with MO.open("rb") as stream:
-        compiled = {key_of(p): message.string for p, message in messages(read_mo(stream)).items()}
-    written = {key_of(p): message.string for p, message in known.items() if p not in untranslated(catalog)}
+        compiled = {key_of(p): said(message) for p, message in messages(read_mo(stream)).items()}
+    written = {key_of(p): said(message) for p, message in known.items() if p not in untranslated(catalog)}
     if compiled != written:
         wrong.append("pult.mo is not made from pult.po; run tools/translations.py compile")
     return wrong

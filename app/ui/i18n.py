@@ -10,13 +10,15 @@ import datetime as dt
 import gettext
 from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QDate, QDateTime, QLocale, QObject, Signal
 
-from app.shared.errors import ErrorInfo
 from app.shared.paths import resources_dir
 from app.shared.units import GIB, KIB, MIB, Value
+
+if TYPE_CHECKING:
+    from app.shared.errors import ErrorInfo  # pydantic would delay the first paint
 
 Language = Literal["en", "ru"]
 LANGUAGES: dict[Language, str] = {"en": "English", "ru": "Русский"}

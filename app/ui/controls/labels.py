@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
-from app.shared.settings import Stage
 from app.ui.controls.painting import draw_box
 from app.ui.i18n import mark, tr
 from app.ui.icons import paint_icon
 from app.ui.theme import theme, themes
+
+if TYPE_CHECKING:
+    from app.shared.settings import Stage  # it brings pydantic, which would delay the first paint
 
 
 class Label(QLabel):
@@ -216,15 +218,16 @@ class Badge(QWidget):
         painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), self._text)
 
 
+# By the values of `Stage`, which are strings.
 _STAGE_WORDS = {
-    Stage.LOAD: (mark("reload"), "reload"),
-    Stage.CONTEXT: (mark("new context"), "context"),
-    Stage.SAMPLE: (mark("next answer"), "bolt"),
+    "reload": (mark("reload"), "reload"),
+    "new_context": (mark("new context"), "context"),
+    "next_answer": (mark("next answer"), "bolt"),
 }
 _STAGE_TIPS = {
-    Stage.LOAD: mark("Acts when the model is loaded again"),
-    Stage.CONTEXT: mark("Builds the KV cache anew; the weights stay"),
-    Stage.SAMPLE: mark("Acts on the next answer"),
+    "reload": mark("Acts when the model is loaded again"),
+    "new_context": mark("Builds the KV cache anew; the weights stay"),
+    "next_answer": mark("Acts on the next answer"),
 }
 
 
