@@ -134,6 +134,8 @@ class EventHub:
                 for numbered in self._batch(listener, snapshot):
                     yield numbered
                 last = listener.loop.time()
+                if self._closed:  # while the last batch was given out; its wake-up has been spent
+                    return
                 try:
                     async with asyncio.timeout(quiet_seconds):
                         await listener.wake.wait()

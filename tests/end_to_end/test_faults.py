@@ -136,7 +136,7 @@ def test_a_prompt_longer_than_the_context_fails_on_its_message(services: Service
 def test_however_the_worker_ends_all_else_stays(
     services: Services, model: Path, monkeypatch: pytest.MonkeyPatch, fault: str, phase: str
 ) -> None:
-    monkeypatch.setenv("PULT_HANG_SECONDS", "1.5")
+    monkeypatch.setenv("PULT_HANG_SECONDS", "1")
     monkeypatch.setenv("PULT_FAULT", f"{fault}:{phase}")
     answer = load(services, model)
     sentence: str | None

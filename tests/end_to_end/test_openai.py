@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ import pytest
 
 from app.service.services import Services
 from app.shared.engine import EngineStatus
+from tests.end_to_end.running import serve
+from tests.models_for_tests import tiny_moe
 from tests.service.doubles import TOKEN, headers, loaded, serving, wait_until
 
 SCHEMA = {
@@ -238,3 +241,40 @@ def test_answers_queue_and_too_many_are_refused(services: Services, monkeypatch:
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200, 200, 200, 429, 429]
+
+
+@pytest.mark.engine
+def test_the_same_client_against_a_real_model(tmp_path: Path) -> None:
+    model = tiny_moe(tmp_path / "tiny.gguf", context=2048)
+    with (
+        serve(
+            tmp_path / "data", "--model", str(model), "--set", "context=2048", "--set", "threads=1", "--set", "thinking=off"
+        ) as real,
+        openai.OpenAI(base_url=f"{real.address}/v1", api_key=real.token, max_retries=0) as client,
+    ):
+        wait_until(lambda: real.get("/api/state")["engine"]["status"] == "ready", 30)
+        assert [each.id for each in client.models.list()] == ["tiny"]
+        whole = client.chat.completions.create(model="tiny", messages=ASK, seed=4, max_tokens=24)
+        usage = whole.usage
+        assert whole.choices[0].finish_reason == "length" and usage is not None and usage.completion_tokens == 24
+        pieces = client.chat.completions.create(model="tiny", messages=ASK, seed=4, max_tokens=24, stream=True)
+        text = "".join(choice.delta.content or "" for chunk in pieces for choice in chunk.choices)
+        assert text == whole.choices[0].message.content
+        schema = {**SCHEMA, "properties": {"city": {"enum": ["Oslo", "Rome"]}, "degrees": {"enum": [1, 2]}}}
+        shape: Any = {"type": "json_schema", "json_schema": {"name": "w", "schema": schema}}
+        shaped = client.chat.completions.create(model="tiny", messages=ASK, seed=1, max_tokens=200, response_format=shape)
+        jsonschema.validate(json.loads(shaped.choices[0].message.content or ""), schema)
+        tool: Any = {"type": "function", "function": {"name": "weather", "parameters": schema}}
+        called = client.chat.completions.create(
+            model="tiny", messages=ASK, seed=1, max_tokens=200, tools=[tool], tool_choice="required"
+        ).choices[0]
+        assert called.finish_reason == "tool_calls" and called.message.tool_calls
+        call: Any = called.message.tool_calls[0]
+        jsonschema.validate(json.loads(call.function.arguments), schema)
+        logs = client.chat.completions.create(
+            model="tiny", messages=ASK, seed=1, max_tokens=5, logprobs=True, top_logprobs=3
+        ).choices[0]
+        assert logs.logprobs is not None and logs.logprobs.content and len(logs.logprobs.content) == 5
+        assert all(len(each.top_logprobs) == 3 and each.logprob <= 0 for each in logs.logprobs.content)
+        with pytest.raises(openai.BadRequestError, match="2,048"):
+            client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "long " * 3000}])
