@@ -335,6 +335,16 @@ class ServiceClient:
         body = {"text": text, "format": format}
         return self._requests.ask("POST", "/api/chats/import", _CHATS, body=body)
 
+    def set_chats_aside(self) -> str | None:
+        """Keep a damaged chats file under another name, begin with an empty one; return where the old one is."""
+        told = self._requests.ask("POST", "/api/chats/set-aside", _JSON, body={})
+        path: str | None = told["path"]
+        return path
+
+    def preset_toml(self, name: str) -> str:
+        """Return a preset's TOML as it stands on disk, comments included."""
+        return self._requests.send("GET", f"/api/presets/{part(name)}/export").text
+
     # ---- telemetry and log
 
     def telemetry(self, since: float, until: float, *, points: int = 1500) -> TelemetryHistory:
