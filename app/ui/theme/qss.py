@@ -14,7 +14,7 @@ _SHEET = """
 QToolTip {{ background: {bg4}; color: {text}; border: 1px solid {line2}; padding: 4px 8px; }}
 QMenu {{ background: {bg2}; color: {text}; border: 1px solid {line2};
     border-radius: {card}px; padding: 4px; }}
-QMenu::item {{ background: transparent; padding: 6px 12px 6px 10px; border-radius: {menu_item}px; }}
+QMenu::item {{ background: transparent; padding: 6px 20px 6px 10px; border-radius: {menu_item}px; }}
 QMenu::item:selected {{ background: {bg4}; }}
 QMenu::item:disabled {{ color: {text3}; }}
 QMenu::icon {{ padding-left: 8px; }}
