@@ -91,7 +91,9 @@ class Palette(Overlay):
             return self.list.press(event)
         return super().eventFilter(watched, event)
 
-    def _typed(self, _text: str) -> None:
+    def _typed(self, text: str) -> None:
+        if not self._asked or not text.strip().startswith(self._asked):
+            self._hits = ()  # they answer another question
         self._fill()
         self._timer.start()
 

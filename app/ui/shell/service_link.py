@@ -45,15 +45,16 @@ class ServiceLink(QObject):
         self._running: RunningService | None = None
         self._client: ServiceClient | None = None
         self._error: PultError | None = None
-        self._closed = False
+        self._closed = self._opening = False
         self._thread: threading.Thread | None = None
         self._starts: list[float] = []
 
     def open(self) -> None:
         """Start the service, or start it again, in a thread; `opened` or `failed` follows."""
         with self._condition:
-            if self._closed or (self._thread is not None and self._thread.is_alive()):
+            if self._closed or self._opening:
                 return
+            self._opening = True
             self._error = None
             self._thread = threading.Thread(target=self._open, name="pult-service-start", daemon=True)
             self._thread.start()
@@ -128,12 +129,13 @@ class ServiceLink(QObject):
                 )
             )
             with self._condition:
-                self._error = worded
+                self._error, self._opening = worded, False
                 self._condition.notify_all()
             if not self._closed:
                 self.failed.emit(worded.info())
             return
         with self._condition:
+            self._opening = False
             if not self._closed:
                 self._running, self._client = running, client
                 self._starts.append(time.monotonic())
