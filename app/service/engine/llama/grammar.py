@@ -12,6 +12,8 @@ from app.service.engine.tool_calls import CLOSE, OPEN, declared_tools
 from app.shared.engine import JsonObject, ResponseFormat
 from app.shared.errors import BadRequest
 
+_LOOSE_CHARACTER = r'char ::= [^"\\]'
+_CHARACTER = r'char ::= [^"\\\x7F\x00-\x1F]'
 _ANY_OBJECT: JsonObject = {"type": "object"}
 
 
@@ -62,6 +64,8 @@ def _rooted(rule: str, schema: Any, before: str, after: str) -> str:
             "The JSON schema cannot be turned into a grammar: {reason}. Simplify it.",
             reason=str(problem).strip().rstrip(".")[:200] or type(problem).__name__,
         ) from None
+    # The converter lets raw line breaks and other control characters into strings, which JSON does not.
+    rules = rules.replace(_LOOSE_CHARACTER, _CHARACTER)
     lines = [
         f"{rule}-top ::={line.removeprefix('root ::=')}" if line.startswith("root ::=") else line
         for line in rules.splitlines()

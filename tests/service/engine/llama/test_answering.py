@@ -209,6 +209,21 @@ def test_a_schema_holds_the_answer_and_not_the_thought(
         assert bool(last.thought) is thinking
 
 
+def test_free_strings_in_json_hold_no_raw_control_characters(loaded: Loaded, files: dict[str, Path]) -> None:
+    loaded.load(files["moe"])
+    schema = {
+        "type": "object",
+        "properties": {"say": {"type": "string", "maxLength": 30}},
+        "required": ["say"],
+    }
+    form = ResponseFormat(kind="json_schema", json_schema=schema)
+    for seed in range(6):
+        values = {"seed": seed, "thinking": False, "temperature": 2.0, "top_k": 0}
+        last = loaded.answer("hello", max_tokens=300, values=values, response_format=form)
+        if last.finish_reason == "stop":
+            assert isinstance(json.loads(last.text)["say"], str)
+
+
 def test_json_object_begins_an_object(loaded: Loaded, files: dict[str, Path]) -> None:
     loaded.load(files["moe"])
     form = ResponseFormat(kind="json_object")
