@@ -35,6 +35,7 @@ class WindowContext:
     navigate: Callable[[str], None]
     toast: Callable[..., None]
     settings: WindowMemory
+    choose_model: Callable[[], None] = lambda: None  # opens the model picker
 
 
 class Page(QWidget):

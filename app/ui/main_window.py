@@ -84,6 +84,7 @@ class MainWindow(QWidget):
             navigate=self.show_page,
             toast=self.say,
             settings=memory,
+            choose_model=self.choose_model,
         )
         self.loading = Loading(self.context, self)
         self.actions_table = Actions(self)
