@@ -28,14 +28,14 @@ class ChatHeader(Surface):
         row.setContentsMargins(24, 0, 12, 1)
         row.setSpacing(4)
         self.title = ElidedLabel("", "readout")
-        self.find = IconButton("search", tr("Find in this chat (Ctrl+F)"))
+        self.search = IconButton("search", tr("Find in this chat (Ctrl+F)"))
         self.pin = IconButton("pin", tr("Pin this chat"))
         self.pin.setCheckable(True)
         self.more = IconButton("more", tr("More"))
         self.panel = IconButton("panel-right", tr("Show or hide the panel at the right"))
         self.panel.setCheckable(True)
         row.addWidget(self.title, 1)
-        for button in (self.find, self.pin, self.more, self.panel):
+        for button in (self.search, self.pin, self.more, self.panel):
             row.addWidget(button)
         self.show_chat(None)
 
@@ -43,7 +43,7 @@ class ChatHeader(Surface):
         """Show a chat's heading; None is a chat that begins with the first message."""
         self.title.setText(chat.title if chat is not None and chat.title else tr("New chat"))
         self.pin.setChecked(chat is not None and chat.pinned)
-        for button in (self.find, self.pin, self.more):
+        for button in (self.search, self.pin, self.more):
             button.setVisible(chat is not None)
         self.pin.setVisible(chat is not None and not chat.temporary)
 

@@ -5,7 +5,7 @@ No widgets. Every change goes to the service first; what is shown follows from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -16,7 +16,6 @@ from app.ui.pages.chat.live import LiveAnswer, LiveAnswers
 if TYPE_CHECKING:
     from app.client.service_client import ServiceClient
     from app.shared.chats import Attachment, Chat, ChatView, Message
-    from app.shared.engine import SettingValue
     from app.shared.errors import PultError
     from app.shared.events import AnswerText, State
     from app.ui.context import WindowContext
@@ -193,33 +192,36 @@ class ChatSession(QObject):
         self,
         text: str,
         attachments: Sequence[Attachment],
-        values: Mapping[str, SettingValue],
         *,
         parent_id: str | None,
         temporary: bool,
         folder_id: str | None,
+        sent: Callable[[str], None],
         failed: Callable[[PultError], None],
     ) -> None:
-        """Send a message into the open chat, or begin one with it. `failed` gets the error; nothing typed is lost."""
+        """Send a message into the open chat, or begin one with it.
+
+        Exactly one of `sent(chat id)` and `failed(error)` is called; until then nothing typed may be thrown away.
+        """
         chat_id = self.chat_id
-        tip = self.messages[-1].id if self.messages else None
-        parent = parent_id or tip
+        parent = parent_id or (self.messages[-1].id if self.messages else None)
 
         def work(client: ServiceClient) -> str:
             target = chat_id or self._begun
             if target is None:
                 target = self._begun = client.create_chat(temporary=temporary, folder_id=folder_id).id
-            client.send(target, text, attachments=attachments, parent_id=parent, values=values)
+            client.send(target, text, attachments=attachments, parent_id=parent)
             return target
 
-        def sent(target: str) -> None:
+        def taken(target: str) -> None:
             self._begun = None
-            if self.chat_id != target and self._wanted in (None, target) and self.chat_id == chat_id:
-                self.open(target)
-            elif self.chat_id == target:
+            sent(target)
+            if self.chat_id == target:
                 self._refetch.start()
+            elif self.chat_id == chat_id and self._wanted in (None, target):
+                self.open(target)
 
-        self._run(work, done=sent, failed=failed)
+        self._run(work, done=taken, failed=failed)
 
     def regenerate(self, message: Message) -> None:
         """Answer the same question once more, as a new version."""
@@ -236,15 +238,26 @@ class ChatSession(QObject):
             )
 
     def edit(
-        self, message: Message, text: str, *, in_place: bool, failed: Callable[[PultError], None]
+        self,
+        message: Message,
+        text: str,
+        *,
+        in_place: bool,
+        done: Callable[[], None],
+        failed: Callable[[PultError], None],
     ) -> None:
         """Write a message anew: in its place, or as a new version (a question's is answered)."""
         message_id, asks = message.id, message.role == "user"
+
+        def written(_told: object) -> None:
+            done()
+            self._refetch.start()
+
         self._run(
             lambda client: client.edit_message(
                 message_id, text, answer=asks and not in_place, in_place=in_place
             ),
-            done=lambda _told: self._refetch.start(),
+            done=written,
             failed=failed,
         )
 
