@@ -73,15 +73,18 @@ class Bare:
 class Server:
     """An OpenAI-style server, streamed from."""
 
-    def __init__(self, name: str, url: str, *, headers: dict[str, str], extra: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, url: str, *, model: str, headers: dict[str, str], extra: dict[str, Any]
+    ) -> None:
         self.name = name
+        self.model = model
         self.extra = extra
         self.client = httpx.Client(base_url=url, headers=headers, timeout=600)
 
     def run(self, prompt: str, tokens: int, seed: int) -> tuple[int, float]:
         """Stream one answer and time it to its last piece of text."""
         body = {
-            "model": "any",
+            "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
             "max_tokens": tokens,
             "seed": seed,
@@ -147,7 +150,7 @@ def pult(options: argparse.Namespace, folder: Path) -> Iterator[Server]:
             offscreen = {**environment, "QT_QPA_PLATFORM": "offscreen"}
             window = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=offscreen)
             time.sleep(4)
-        yield Server("pult", ready[1], headers=headers, extra={})
+        yield Server("pult", ready[1], model=loaded["model"]["id"], headers=headers, extra={})
     finally:
         for process in (window, service):
             if process is not None:
@@ -182,7 +185,9 @@ def llama_server(options: argparse.Namespace) -> Iterator[Server]:
             if process.poll() is not None:
                 raise SystemExit(f"llama-server ended with {process.returncode}")
             time.sleep(0.2)
-        yield Server("llama-server", url, headers={}, extra={"cache_prompt": False, "ignore_eos": True})
+        yield Server(
+            "llama-server", url, model="any", headers={}, extra={"cache_prompt": False, "ignore_eos": True}
+        )
     finally:
         process.terminate()
         process.wait(30)
