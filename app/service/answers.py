@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from app.service.engine.base import StopFlag
+from app.service.turns import title_of, turns_of
 from app.shared.chats import AnswerFacts, Message
 from app.shared.engine import (
     AnswerDelta,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 SAVE_SECONDS = 0.25
 PUBLISH_SECONDS = 1 / 60
 RETRY_SECONDS = 2.0
-TITLE_LENGTH = 60
 _SENTENCE_END = re.compile(r"[.!?…:;。！？\n]\s*$")
 
 EndState = Literal["done", "stopped", "failed"]
@@ -93,7 +93,7 @@ class Answers:
         self._chats, self._engine, self._hub, self._telemetry, self._log = chats, engine, hub, telemetry, log
         self._lock = threading.Lock()
         self._writing: dict[str, _Writing] = {}
-        self._unsaved: dict[str, _Ending] = {}
+        self._unsaved: dict[str, tuple[Message, _Ending]] = {}
         self._retry: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -162,9 +162,11 @@ class Answers:
         return self._so_far(writing)
 
     def writing(self) -> tuple[Message, ...]:
-        """Return the answers being written, with the text that listeners have been told; call with the hub's order."""
+        """Return the answers being written, with the text that listeners have been told, and those that are written but
+        could not be saved yet. Call with the hub's order held to get neither more nor less than the stream says."""
         with self._lock:
-            return tuple(self._so_far(writing) for writing in self._writing.values())
+            kept = tuple(message for message, _ in self._unsaved.values())
+            return tuple(self._so_far(writing) for writing in self._writing.values()) + kept
 
     def turns_of_chat(self, chat_id: str) -> list[ChatTurn]:
         """Return the turns of the chat's present path as the engine would get them."""
@@ -329,24 +331,21 @@ class Answers:
     # When the disk is full
 
     def _keep(self, writing: _Writing, ending: _Ending, error: StorageFailed | None) -> None:
+        message = writing.message.model_copy(
+            update={
+                "text": ending.text,
+                "thought": ending.thought,
+                "state": ending.state,
+                "facts": ending.facts,
+                "tool_calls": ending.tool_calls,
+            }
+        )
         with self._lock:
-            self._unsaved[writing.message.id] = ending
+            self._unsaved[message.id] = (message, ending)
             start = self._retry is None
             if start:
                 self._retry = threading.Thread(target=self._retry_saving, name="unsaved answers", daemon=True)
-        self._hub.publish(
-            MessageChanged(
-                message=writing.message.model_copy(
-                    update={
-                        "text": ending.text,
-                        "thought": ending.thought,
-                        "state": ending.state,
-                        "facts": ending.facts,
-                        "tool_calls": ending.tool_calls,
-                    }
-                )
-            )
-        )
+        self._hub.publish(MessageChanged(message=message))
         if error is not None and not writing.save_failed:
             self._log.problem(error)
         if start and self._retry is not None:
@@ -363,7 +362,7 @@ class Answers:
     def _save_endings(self) -> None:
         with self._lock:
             endings = dict(self._unsaved)
-        for message_id, ending in endings.items():
+        for message_id, (_, ending) in endings.items():
             try:
                 self._finish(message_id, ending)
             except StorageFailed:
@@ -391,54 +390,6 @@ class Answers:
             if words:
                 self._chats.change(chat_id, title=words)
                 return
-
-
-def title_of(text: str) -> str:
-    """Return a chat's title from a message: its first line with words, cut at a word."""
-    for line in text.splitlines():
-        words = " ".join(line.strip("#>*`- \t").split())
-        if words:
-            if len(words) <= TITLE_LENGTH:
-                return words
-            cut = words[:TITLE_LENGTH].rsplit(" ", 1)[0]
-            return cut.rstrip(",.;:") + "…"
-    return ""
-
-
-def turns_of(path: Iterable[Message], system_prompt: object = None) -> list[ChatTurn]:
-    """Return a path of messages as an engine's turns: attachments fenced into their message, the system prompt first.
-
-    Answers that failed before their first word are left out.
-    """
-    turns: list[ChatTurn] = []
-    for message in path:
-        if message.role == "assistant" and not (message.text or message.thought or message.tool_calls):
-            continue
-        turns.append(
-            ChatTurn(
-                role=message.role,
-                content=message.text + "".join(_fenced(each.name, each.text) for each in message.attachments),
-                thought=message.thought,
-                tool_calls=message.tool_calls,
-                tool_call_id=message.tool_call_id,
-            )
-        )
-    if (
-        isinstance(system_prompt, str)
-        and system_prompt.strip()
-        and not any(t.role == "system" for t in turns)
-    ):
-        turns.insert(0, ChatTurn(role="system", content=system_prompt))
-    return turns
-
-
-def _fenced(name: str, text: str) -> str:
-    """Return a file as a fenced block whose fence the text cannot close."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    ending = name.rpartition(".")[2] if "." in name else ""
-    newline = "" if text.endswith("\n") else "\n"
-    return f"\n\nFile {name}:\n{fence}{ending}\n{text}{newline}{fence}"
 
 
 def _sampling(values: Mapping[str, SettingValue]) -> dict[str, SettingValue]:

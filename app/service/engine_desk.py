@@ -6,14 +6,15 @@ order they came. The state is replaced whole, so reading it never waits.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.service.engine.base import Engine, StopFlag
+from app.service.turnstile import Turnstile
 from app.shared.engine import (
     AnswerDelta,
     AnswerFinished,
@@ -63,40 +64,6 @@ class LoadJob:
         return self.finished.wait(timeout_seconds)
 
 
-class _Turnstile:
-    """Lets one caller through at a time, in the order they came."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
-        self._taken = False
-
-    def enter(self, stop: StopFlag | None = None, patience_seconds: float | None = None) -> bool:
-        """Wait for the turn; False when `stop` was set or patience ran out first."""
-        mine = threading.Event()
-        with self._lock:
-            if not self._taken:
-                self._taken = True
-                return True
-            self._waiting.append(mine)
-        end = None if patience_seconds is None else time.monotonic() + patience_seconds
-        while not mine.wait(0.05):
-            if (stop is not None and stop.is_set()) or (end is not None and time.monotonic() > end):
-                with self._lock:
-                    if mine in self._waiting:
-                        self._waiting.remove(mine)
-                        return False
-                return True  # the turn came in this very moment
-        return True
-
-    def leave(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._taken = False
-
-
 class EngineDesk:
     """Owns the engine. `local` makes the engine for files, `remote` the one for servers; both are made on first need.
 
@@ -120,7 +87,7 @@ class EngineDesk:
         self._worker_pid, self._opened = worker_pid, opened
         self.reads_files = reads_files
         self._lock = threading.RLock()
-        self._turnstile = _Turnstile()
+        self._turnstile = Turnstile()
         self._state = EngineState()
         self._engine: Engine | None = None
         self._engine_is_remote = False
@@ -270,9 +237,11 @@ class EngineDesk:
             assert engine is not None
             self._status(EngineStatus.ANSWERING)
             values = {**self._desk_values, **request.values}
-            for event in engine.generate(request.model_copy(update={"values": values}), stop=stop):
-                self._measure(event, model)
-                yield event
+            events = engine.generate(request.model_copy(update={"values": values}), stop=stop)
+            with _closing(events):  # before the turn is given on, whatever becomes of our own caller
+                for event in events:
+                    self._measure(event, model)
+                    yield event
             if stop.is_set():
                 self._add_marker("stop", model.name)
         except PultError as error:
@@ -324,10 +293,11 @@ class EngineDesk:
                 self._job.stop.set()
             self._stop_answers()
             engine = self._engine
-        self._turnstile.enter(patience_seconds=5.0)
+        entered = self._turnstile.enter(patience_seconds=5.0)
         if engine is not None:
-            engine.close()
-        self._turnstile.leave()
+            engine.close()  # also when someone still holds the turn: then it ends what that one waits for
+        if entered:
+            self._turnstile.leave()
 
     # Inside
 
@@ -474,6 +444,16 @@ class EngineDesk:
     def _set(self, state: EngineState) -> None:
         self._state = state
         self._publish(EngineChanged(engine=state))
+
+
+@contextlib.contextmanager
+def _closing(events: Iterator[TokenEvent]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
 
 
 def _plan_name(plan: LoadPlan) -> str:

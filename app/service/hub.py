@@ -127,7 +127,7 @@ class EventHub:
             self._listeners.add(listener)
         last = 0.0
         try:
-            while not self._closed:
+            while True:
                 rest = last + MERGE_SECONDS - listener.loop.time()
                 if rest > 0:
                     await asyncio.sleep(rest)

@@ -87,7 +87,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         finally:
             made.engine.close()
             made.engine.close()
-    left = {thread for thread in threading.enumerate() if thread not in threads and "AnyIO" not in thread.name}
+    left = {
+        thread for thread in threading.enumerate() if thread not in threads and "AnyIO" not in thread.name
+    }
     for thread in left:
         thread.join(5)
     assert not [thread.name for thread in left if thread.is_alive()]
@@ -208,7 +210,10 @@ def test_a_prompt_that_cannot_fit_is_refused_and_the_next_works(engine: Engine) 
 def test_counting(engine: Engine) -> None:
     short = engine.count([ChatTurn(role="user", content="one two three")])
     more = engine.count(
-        [ChatTurn(role="system", content="Be kind."), ChatTurn(role="user", content="one two three four five six")]
+        [
+            ChatTurn(role="system", content="Be kind."),
+            ChatTurn(role="user", content="one two three four five six"),
+        ]
     )
     assert 0 < short.total < more.total and more.system > 0 and short.context
     assert more.total >= more.system + more.history

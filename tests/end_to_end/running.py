@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -70,10 +71,8 @@ def serve(data: Path, *arguments: str, **environment: str) -> Iterator[Served]:
         ) as client:
             yield Served(process, address, token, client)
     finally:
-        try:
+        with contextlib.suppress(OSError):  # it was killed, which some tests are about
             process.stdin.close()
-        except OSError:
-            pass  # it was killed, which some tests are about
         try:
             process.wait(15)
         finally:

@@ -72,10 +72,14 @@ def check_all_is_well(services: Services, model: Path) -> None:
     answer = load(services, model)
     assert answer.status_code == 200, answer.text
     done = ended(services, ask(services))
-    assert done.state == "done" and done.text and done.facts is not None and done.facts.timings.completion_tokens
+    assert (
+        done.state == "done" and done.text and done.facts is not None and done.facts.timings.completion_tokens
+    )
 
 
-def test_files_that_are_no_models_do_not_cost_the_one_that_is(services: Services, model: Path, tmp_path: Path) -> None:
+def test_files_that_are_no_models_do_not_cost_the_one_that_is(
+    services: Services, model: Path, tmp_path: Path
+) -> None:
     check_all_is_well(services, model)
     whole = model.read_bytes()
     broken = {
@@ -115,10 +119,14 @@ def test_files_that_are_no_models_do_not_cost_the_one_that_is(services: Services
         ("colour", "red"),
     ],
 )
-def test_values_that_would_abort_llama_cpp_are_refused(services: Services, model: Path, key: str, value: Any) -> None:
+def test_values_that_would_abort_llama_cpp_are_refused(
+    services: Services, model: Path, key: str, value: Any
+) -> None:
     answer = load(services, model, **{key: value})
     error = answer.json()["error"]
-    assert answer.status_code == 400 and error["values"]["key"] == key and error["sentence"].endswith((".", "?")), error
+    assert (
+        answer.status_code == 400 and error["values"]["key"] == key and error["sentence"].endswith((".", "?"))
+    ), error
     assert services.engine.state().worker_pid is None  # no process was even started
 
 
@@ -147,7 +155,10 @@ def test_however_the_worker_ends_all_else_stays(
         assert answer.status_code == 200
         message = ended(services, ask(services, "keep this question"))
         assert message.state == "failed" and message.facts is not None
-        assert message.parent_id is not None and services.chats.message(message.parent_id).text == "keep this question"
+        assert (
+            message.parent_id is not None
+            and services.chats.message(message.parent_id).text == "keep this question"
+        )
         sentence = message.facts.error
     state = services.engine.state()
     assert state.status is EngineStatus.FAILED and state.worker_pid is None and state.error is not None
@@ -177,7 +188,9 @@ def test_a_killed_service_leaves_no_worker_and_keeps_what_was_said(tmp_path: Pat
     model = tiny_moe(tmp_path / "long.gguf", context=32768, layers=4)
     data = tmp_path / "data"
     with serve(data) as served:
-        served.post("/api/engine/load?wait=true", {"model": str(model), "values": {"context": 32768, "threads": 1}})
+        served.post(
+            "/api/engine/load?wait=true", {"model": str(model), "values": {"context": 32768, "threads": 1}}
+        )
         chat = served.post("/api/chats", {})
         sent = served.post(f"/api/chats/{chat['id']}/send", {"text": "hello", "values": {"thinking": False}})
         answer = sent["answer"]["id"]
@@ -209,7 +222,9 @@ def test_ending_the_parent_ends_service_and_worker(tmp_path: Path, model: Path) 
     assert not (tmp_path / "data" / "run" / "service.json").exists()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a running process's files, which Linux can")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="limits a running process's files, which Linux can"
+)
 def test_a_full_disk_while_an_answer_is_written(tmp_path: Path) -> None:
     import resource
 

@@ -248,7 +248,15 @@ def test_the_same_client_against_a_real_model(tmp_path: Path) -> None:
     model = tiny_moe(tmp_path / "tiny.gguf", context=2048)
     with (
         serve(
-            tmp_path / "data", "--model", str(model), "--set", "context=2048", "--set", "threads=1", "--set", "thinking=off"
+            tmp_path / "data",
+            "--model",
+            str(model),
+            "--set",
+            "context=2048",
+            "--set",
+            "threads=1",
+            "--set",
+            "thinking=off",
         ) as real,
         openai.OpenAI(base_url=f"{real.address}/v1", api_key=real.token, max_retries=0) as client,
     ):
@@ -256,13 +264,19 @@ def test_the_same_client_against_a_real_model(tmp_path: Path) -> None:
         assert [each.id for each in client.models.list()] == ["tiny"]
         whole = client.chat.completions.create(model="tiny", messages=ASK, seed=4, max_tokens=24)
         usage = whole.usage
-        assert whole.choices[0].finish_reason == "length" and usage is not None and usage.completion_tokens == 24
-        pieces = client.chat.completions.create(model="tiny", messages=ASK, seed=4, max_tokens=24, stream=True)
+        assert (
+            whole.choices[0].finish_reason == "length" and usage is not None and usage.completion_tokens == 24
+        )
+        pieces = client.chat.completions.create(
+            model="tiny", messages=ASK, seed=4, max_tokens=24, stream=True
+        )
         text = "".join(choice.delta.content or "" for chunk in pieces for choice in chunk.choices)
         assert text == whole.choices[0].message.content
         schema = {**SCHEMA, "properties": {"city": {"enum": ["Oslo", "Rome"]}, "degrees": {"enum": [1, 2]}}}
         shape: Any = {"type": "json_schema", "json_schema": {"name": "w", "schema": schema}}
-        shaped = client.chat.completions.create(model="tiny", messages=ASK, seed=1, max_tokens=200, response_format=shape)
+        shaped = client.chat.completions.create(
+            model="tiny", messages=ASK, seed=1, max_tokens=200, response_format=shape
+        )
         jsonschema.validate(json.loads(shaped.choices[0].message.content or ""), schema)
         tool: Any = {"type": "function", "function": {"name": "weather", "parameters": schema}}
         called = client.chat.completions.create(
@@ -277,4 +291,6 @@ def test_the_same_client_against_a_real_model(tmp_path: Path) -> None:
         assert logs.logprobs is not None and logs.logprobs.content and len(logs.logprobs.content) == 5
         assert all(len(each.top_logprobs) == 3 and each.logprob <= 0 for each in logs.logprobs.content)
         with pytest.raises(openai.BadRequestError, match="2,048"):
-            client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "long " * 3000}])
+            client.chat.completions.create(
+                model="tiny", messages=[{"role": "user", "content": "long " * 3000}]
+            )

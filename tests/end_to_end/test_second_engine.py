@@ -58,12 +58,18 @@ def test_the_desk_drives_another_pult(tmp_path: Path) -> None:
             job = services.engine.load(LoadPlan(remote=server))
             assert job.wait(10) and job.error is None
             model = services.engine.state().model
-            assert model is not None and model.id == "far-away" and model.experts == 128 and model.context == 8192
+            assert (
+                model is not None
+                and model.id == "far-away"
+                and model.experts == 128
+                and model.context == 8192
+            )
             assert model.remote_url == f"{far.address}/v1" and model.path is None
             turns = [ChatTurn(role="user", content="one two three")]
-            assert services.engine.count(turns).total == far.post(
-                "/api/engine/count", {"messages": [turn.model_dump() for turn in turns]}
-            )["total"]
+            assert (
+                services.engine.count(turns).total
+                == far.post("/api/engine/count", {"messages": [turn.model_dump() for turn in turns]})["total"]
+            )
             events = ask(services.engine, values={"seed": 8})
             finished = events[-1]
             assert isinstance(events[0], AnswerStarted) and events[0].prompt_tokens > 0
@@ -94,7 +100,11 @@ def test_another_pult_with_a_real_model_says_what_it_says_here(tmp_path: Path) -
     with serve(tmp_path / "far", "--model", str(model), "--set", "context=1024", "--set", "threads=1") as far:
         wait_until(lambda: far.get("/api/state")["engine"]["status"] == "ready", 30)
         engine = connect(f"{far.address}/v1", far.token, temperature=0.7)
-        assert engine.loaded is not None and engine.loaded.architecture == "qwen3moe" and engine.loaded.experts == 8
+        assert (
+            engine.loaded is not None
+            and engine.loaded.architecture == "qwen3moe"
+            and engine.loaded.experts == 8
+        )
         first = ask(engine, max_tokens=20, values={"seed": 3, "thinking": False})[-1]
         body = {
             "messages": [{"role": "user", "content": "hello"}],
@@ -127,7 +137,17 @@ def llama_cpp_server(model: Path, key: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "llama_cpp.server", "--model", str(model), "--n_ctx", "512"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "llama_cpp.server",
+        "--model",
+        str(model),
+        "--n_ctx",
+        "512",
+    ]
     command += ["--host", "127.0.0.1", "--port", str(port), "--api_key", key, "--n_threads", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     url = f"http://127.0.0.1:{port}/v1"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.service import answers as answers_module
-from app.service.answers import TITLE_LENGTH, title_of, turns_of
 from app.service.services import Services
+from app.service.turns import TITLE_LENGTH, title_of, turns_of
 from app.shared.chats import Attachment, Message
 from app.shared.engine import EngineStatus
 from app.shared.errors import BadRequest, NoModelLoaded
@@ -120,7 +120,7 @@ def test_a_full_disk_costs_no_word(services: Services, monkeypatch: pytest.Monke
     message = ask(services, "fake:tokens=700")
     chats = chats_of(services)
     chats.full = True
-    wait_until(lambda: not services.answers.writing())
+    wait_until(lambda: [each.state for each in services.answers.writing()] == ["done"])
     told = [
         event.message
         for event in heard
@@ -132,6 +132,7 @@ def test_a_full_disk_costs_no_word(services: Services, monkeypatch: pytest.Monke
     assert chats.messages[message.id].state == "writing"
     chats.full = False
     assert ended(services, message).text == told[-1].text
+    wait_until(lambda: not services.answers.writing())
 
 
 def test_a_snapshot_and_what_follows_are_the_whole_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from pathlib import Path
@@ -37,7 +38,11 @@ def test_what_nobody_caught_is_reported() -> None:
     finally:
         book.close()
     problems = [event.error for event in heard if isinstance(event, Problem)]
-    assert len(problems) == 1 and "worker of a test" in problems[0].sentence and "KeyError" in problems[0].sentence
+    assert (
+        len(problems) == 1
+        and "worker of a test" in problems[0].sentence
+        and "KeyError" in problems[0].sentence
+    )
     assert "Traceback" in problems[0].details
 
 
@@ -67,8 +72,6 @@ def test_a_full_disk_is_said_once_and_the_log_goes_on(tmp_path: Path) -> None:
     assert [problem.kind for problem in problems] == [StorageFailed.kind]
     assert [line.text for line in book.since() if line.level == "info"] == ["first", "second"]
     file.stream.flush = lambda: None  # type: ignore[method-assign]
-    try:
+    with contextlib.suppress(OSError):
         file.stream.close()
-    except OSError:
-        pass
     book.close()

@@ -5,7 +5,6 @@ vLLM, llama-server, llama_cpp.server, another `pult serve`. What such a server d
 
 from __future__ import annotations
 
-import json
 import queue
 import socket
 import threading
@@ -17,6 +16,7 @@ import httpx
 
 from app.service.engine.base import LoadProgress, StopFlag
 from app.service.engine.remote_stream import AnswerReader
+from app.service.engine.remote_words import not_json, parsed_json, refused, status_of, unreachable
 from app.shared.engine import (
     AnswerFinished,
     AnswerStarted,
@@ -36,7 +36,6 @@ from app.shared.errors import (
     Cancelled,
     EngineFailed,
     NoModelLoaded,
-    PromptTooLong,
     PultError,
     RemoteFailed,
 )
@@ -142,10 +141,10 @@ class RemoteEngine:
         try:
             answer = client.post(url, json=body, timeout=self._check_timeout)
         except httpx.HTTPError as error:
-            raise _unreachable(error, server) from error
+            raise unreachable(error, server) from error
         if answer.status_code != 200:
-            raise _refused(answer.status_code, answer.text, server)
-        return TokenCounts.model_validate(_json(answer.text, server))
+            raise refused(answer.status_code, answer.text, server)
+        return TokenCounts.model_validate(parsed_json(answer.text, server))
 
     def generate(self, request: GenerateRequest, *, stop: StopFlag) -> Iterator[TokenEvent]:
         client, server, model = self._need()
@@ -172,9 +171,9 @@ class RemoteEngine:
                 data = line[5:].strip()
                 if data == "[DONE]":
                     break
-                chunk = _json(data, server)
+                chunk = parsed_json(data, server)
                 if "error" in chunk:
-                    raise _refused(_status_of(chunk), data, server)
+                    raise refused(status_of(chunk), data, server)
                 if not begun:
                     begun = True
                     yield AnswerStarted(prompt_tokens=reader.prompt_tokens(chunk))
@@ -196,10 +195,10 @@ class RemoteEngine:
         try:
             answer = client.get("/models", timeout=self._check_timeout)
         except httpx.HTTPError as error:
-            raise _unreachable(error, server) from error
+            raise unreachable(error, server) from error
         if answer.status_code != 200:
-            raise _refused(answer.status_code, answer.text, server)
-        data = _json(answer.text, server).get("data")
+            raise refused(answer.status_code, answer.text, server)
+        data = parsed_json(answer.text, server).get("data")
         models = (
             [each for each in data if isinstance(each, dict) and each.get("id")]
             if isinstance(data, list)
@@ -305,12 +304,12 @@ class _Stream:
                     return
                 if response.status_code != 200:
                     response.read()
-                    self._lines.put(_refused(response.status_code, response.text, self._server))
+                    self._lines.put(refused(response.status_code, response.text, self._server))
                     return
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     response.read()
-                    self._lines.put(_not_json(response.text, self._server))
+                    self._lines.put(not_json(response.text, self._server))
                     return
                 for line in response.iter_lines():
                     if self._closed.is_set():
@@ -319,7 +318,7 @@ class _Stream:
             self._lines.put(None)
         except (httpx.HTTPError, httpx.StreamError, RuntimeError, OSError) as error:
             # RuntimeError: the client was closed while it was being asked
-            self._lines.put(None if self._closed.is_set() else _unreachable(error, self._server))
+            self._lines.put(None if self._closed.is_set() else unreachable(error, self._server))
 
 
 _FACTS = (
@@ -353,7 +352,7 @@ def _stoppable(work: Any, stop: StopFlag, server: RemoteServer) -> list[JsonObje
         except PultError as error:
             results.put(error)
         except Exception as error:  # noqa: BLE001 - the border of this thread: it becomes the load's error
-            results.put(_unreachable(error, server))
+            results.put(unreachable(error, server))
 
     threading.Thread(target=run, name="remote models", daemon=True).start()
     while True:
@@ -413,98 +412,3 @@ def _wire_turn(turn: ChatTurn) -> JsonObject:
 
 def _is_local(host: str) -> bool:
     return host in ("localhost", "127.0.0.1", "::1", "[::1]")
-
-
-def _json(text: str, server: RemoteServer) -> JsonObject:
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        raise _not_json(text, server) from None
-    if not isinstance(parsed, dict):
-        raise _not_json(text, server)
-    return parsed
-
-
-def _not_json(text: str, server: RemoteServer) -> RemoteFailed:
-    head = text.lstrip()[:200].lower()
-    what = "a web page" if head.startswith(("<!doctype", "<html")) else "something that is not JSON"
-    return RemoteFailed(
-        "{url} answered with {what} where a model's answer was expected. Check the address: it usually ends in /v1.",
-        url=server.url,
-        what=what,
-        details=text[:2000],
-    )
-
-
-def _status_of(chunk: JsonObject) -> int:
-    error = chunk.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else 500
-
-
-def _said(text: str) -> str:
-    """Return the server's own words out of an error body, in OpenAI's, vLLM's or FastAPI's shape."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    error = body.get("error", body)
-    if isinstance(error, dict):
-        error = error.get("message") or error.get("sentence") or error.get("detail") or ""
-    return " ".join(str(error).split())[:300].rstrip(".")
-
-
-def _refused(status: int, text: str, server: RemoteServer) -> PultError:
-    name, said = server.name or server.url, _said(text)
-    if status in (401, 403):
-        return RemoteFailed(
-            "{name} refuses the key. Enter the right key for {url} in Settings.",
-            name=name,
-            url=server.url,
-            details=text[:2000],
-        )
-    if status == 404:
-        return RemoteFailed(
-            "{name} has nothing at {url} for this. Check that the address ends in /v1 and the model's name{said}.",
-            name=name,
-            url=server.url,
-            said=f": {said}" if said else "",
-            details=text[:2000],
-        )
-    if status in (400, 413, 422) and any(word in said.lower() for word in ("context", "too long", "maximum")):
-        return PromptTooLong("The prompt is too long for {name}: {said}. Shorten it.", name=name, said=said)
-    if status in (400, 409, 422) and said:
-        return BadRequest("{name} refused the request: {said}.", name=name, said=said)
-    if status == 429:
-        return RemoteFailed("{name} has too many requests just now. Ask again in a moment.", name=name)
-    if said:
-        return RemoteFailed(
-            "{name} failed: {said}. Look at the server's log.", name=name, said=said, details=text[:2000]
-        )
-    if text.lstrip()[:1] == "<":
-        return _not_json(text, server)
-    return RemoteFailed(
-        "{name} failed without saying why. Look at the server's log.",
-        name=name,
-        details=f"HTTP {status}\n{text[:2000]}",
-    )
-
-
-def _unreachable(error: Exception, server: RemoteServer) -> RemoteFailed:
-    url = server.url
-    match error:
-        case httpx.ConnectTimeout():
-            words = "{url} does not answer. Check the address, and that the machine is reachable from here."
-        case httpx.ConnectError():
-            words = "Nothing answers at {url}. Start the server there, or check the address and the port."
-        case httpx.ReadTimeout():
-            words = "{url} fell silent in the middle. It may be overloaded; look at it and ask again."
-        case httpx.RemoteProtocolError() | httpx.ReadError():
-            words = "{url} closed the connection in the middle. Ask again, and look at the server's log if it repeats."
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
-            words = "{url} is not an address that can be called. It takes http:// or https:// and a host."
-        case _:
-            words = "{url} cannot be asked. Check the address."
-    return RemoteFailed(words, url=url, details=f"{type(error).__name__}: {error}")

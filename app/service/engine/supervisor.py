@@ -6,23 +6,18 @@ to answer it. A worker that died is started again by the next load.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import subprocess
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel
 
 from app.service.engine.base import LoadProgress, StopFlag
 from app.service.engine.obituary import Circumstances, MemoryWatch, hung, obituary
+from app.service.engine.worker_process import Answer, End, LogSink, Patience, WorkerProcess
 from app.shared import messages
 from app.shared.engine import (
     AnswerDelta,
@@ -38,93 +33,6 @@ from app.shared.engine import (
 )
 from app.shared.errors import Cancelled, EngineDied, EngineFailed, NoModelLoaded, PultError, from_info
 from app.shared.launch import hidden_window_flags, program_command
-
-LogSink = Callable[[Literal["debug", "info", "warning", "error"], str, str], None]
-STDERR_LINES = 200
-
-
-def _hang_seconds(default: float) -> float:
-    """PULT_HANG_SECONDS replaces every limit: for slow disks, and for tests."""
-    given = os.environ.get("PULT_HANG_SECONDS", "")
-    try:
-        return max(0.5, float(given)) if given else default
-    except ValueError:
-        return default
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a worker may make no step before it counts as hung, by what it is doing; seconds."""
-
-    start: float = 60.0
-    load: float = field(default_factory=lambda: _hang_seconds(120.0))
-    prefill: float = field(default_factory=lambda: _hang_seconds(120.0))
-    decode: float = field(default_factory=lambda: _hang_seconds(60.0))
-    stop: float = field(default_factory=lambda: _hang_seconds(10.0))  # after it was asked to stop
-    quit: float = 3.0
-
-    def for_phase(self, phase: str | None) -> float:
-        match phase:
-            case "decode":
-                return self.decode
-            case "prefill":
-                return self.prefill
-            case _:
-                return self.load
-
-
-@dataclass(frozen=True)
-class _End:
-    """The process is gone; `error` says how."""
-
-    error: PultError
-
-
-_Answer = messages.Reply | _End
-
-
-@dataclass(eq=False)
-class _Worker:
-    """One process and what is known of it."""
-
-    process: subprocess.Popen[bytes]
-    memory: MemoryWatch
-    outbox: queue.SimpleQueue[BaseModel | None] = field(default_factory=queue.SimpleQueue)
-    stderr: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES))
-    engine_log: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES))
-    waiting: dict[str, queue.SimpleQueue[_Answer]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    ready: threading.Event = field(default_factory=threading.Event)
-    hello: messages.Ready | None = None
-    gone: _End | None = None
-    steps: int = 0
-    busy: str | None = None
-    moved_at: float = field(default_factory=time.monotonic)  # when it last made a step
-    hung_words: PultError | None = None  # set before a hung worker is killed: it becomes the obituary
-    leaving: bool = False  # told to quit: its end is no news
-    plan: LoadPlan | None = None
-    phase: str | None = None
-    threads: list[threading.Thread] = field(default_factory=list)
-
-    def send(self, message: BaseModel) -> None:
-        """Queue a frame. Writing happens on a thread of its own: a frozen worker with a full pipe must not freeze us."""
-        self.outbox.put(message)
-
-    def hang_up(self) -> None:
-        """Close our end of its stdin after what is queued, which tells a living worker to end."""
-        self.outbox.put(None)
-
-    def write_frames(self) -> None:
-        """The writer thread. A broken pipe is left to the reader, which sees the end and knows more."""
-        stream = self.process.stdin
-        assert stream is not None
-        with contextlib.suppress(OSError, ValueError), stream:
-            while (message := self.outbox.get()) is not None:
-                messages.write_frame(stream, message)  # type: ignore[arg-type]  # Popen's pipes are BinaryIO
-
-    def moved(self) -> None:
-        """Take note of a step."""
-        self.moved_at = time.monotonic()
 
 
 class SupervisedEngine:
@@ -147,7 +55,7 @@ class SupervisedEngine:
         self._died = died
         self._patience = patience or Patience()
         self._environment = environment
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._loaded: LoadedModel | None = None
         self._hello: messages.Ready | None = None
         self._lock = threading.Lock()
@@ -258,7 +166,7 @@ class SupervisedEngine:
 
     # Asking
 
-    def _need(self) -> _Worker:
+    def _need(self) -> WorkerProcess:
         worker = self._worker
         if self._loaded is None or worker is None or worker.gone is not None:
             raise NoModelLoaded("No model is loaded. Load one first.")
@@ -266,12 +174,12 @@ class SupervisedEngine:
 
     def _ask(
         self,
-        worker: _Worker,
+        worker: WorkerProcess,
         request: messages.Load | messages.Generate | messages.Count,
         stop: StopFlag | _EitherStop,
     ) -> Iterator[messages.Reply]:
         """Send `request` and yield its replies up to and with `Done`; raise its error or the worker's obituary."""
-        answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         with worker.lock:
             if worker.gone is not None:
                 raise worker.gone.error
@@ -290,7 +198,7 @@ class SupervisedEngine:
                     self._check_alive(worker, stopped_at)
                     continue
                 match answer:
-                    case _End():
+                    case End():
                         self._loaded = None
                         raise answer.error
                     case messages.Failed():
@@ -304,7 +212,7 @@ class SupervisedEngine:
             with worker.lock:
                 worker.waiting.pop(request.id, None)
 
-    def _check_alive(self, worker: _Worker, stopped_at: float | None) -> None:
+    def _check_alive(self, worker: WorkerProcess, stopped_at: float | None) -> None:
         """Kill the worker when it has made no step for too long; its reader then delivers the sentence."""
         if worker.hung_words is not None:
             return
@@ -323,7 +231,7 @@ class SupervisedEngine:
 
     # The process
 
-    def _started(self, plan: LoadPlan, stop: StopFlag) -> _Worker:
+    def _started(self, plan: LoadPlan, stop: StopFlag) -> WorkerProcess:
         worker = self._worker
         if worker is not None and worker.gone is None:
             return worker
@@ -347,7 +255,7 @@ class SupervisedEngine:
         self._hello = worker.hello
         return worker
 
-    def _spawn(self) -> _Worker:
+    def _spawn(self) -> WorkerProcess:
         command = program_command("--worker", "engine", "--engine", self._engine)
         environment = {**os.environ, "GGML_NO_BACKTRACE": "1", **(self._environment or {})}
         try:
@@ -364,7 +272,7 @@ class SupervisedEngine:
                 "The engine's process cannot be started: {reason}. Check memory and the installation.",
                 reason=error.strerror or type(error).__name__,
             ) from error
-        worker = _Worker(process, MemoryWatch.begin())
+        worker = WorkerProcess(process, MemoryWatch.begin())
         for work, name in ((self._read, "engine frames"), (self._read_stderr, "engine stderr")):
             worker.threads.append(threading.Thread(target=work, args=(worker,), name=name, daemon=True))
         worker.threads.append(
@@ -374,7 +282,7 @@ class SupervisedEngine:
             thread.start()
         return worker
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: WorkerProcess) -> None:
         worker.leaving = True
         worker.send(messages.Quit())
         worker.hang_up()
@@ -387,7 +295,7 @@ class SupervisedEngine:
             if thread is not threading.current_thread():
                 thread.join(5)
 
-    def _read(self, worker: _Worker) -> None:
+    def _read(self, worker: WorkerProcess) -> None:
         """The reader thread: frames in, each to whom it belongs; at the end the obituary to all who wait."""
         stream = worker.process.stdout
         assert stream is not None
@@ -404,7 +312,7 @@ class SupervisedEngine:
         finally:
             self._bury(worker)
 
-    def _take(self, worker: _Worker, reply: messages.Reply) -> None:
+    def _take(self, worker: WorkerProcess, reply: messages.Reply) -> None:
         match reply:
             case messages.Ready():
                 worker.hello = reply
@@ -423,7 +331,7 @@ class SupervisedEngine:
                 if answers is not None:
                     answers.put(reply)
 
-    def _read_stderr(self, worker: _Worker) -> None:
+    def _read_stderr(self, worker: WorkerProcess) -> None:
         stream = worker.process.stderr
         assert stream is not None
         for line in stream:
@@ -432,7 +340,7 @@ class SupervisedEngine:
                 worker.stderr.append(text[:2000])
                 self._log("warning", "worker", text[:2000])
 
-    def _bury(self, worker: _Worker) -> None:
+    def _bury(self, worker: WorkerProcess) -> None:
         process = worker.process
         try:
             process.wait(5)
@@ -448,7 +356,7 @@ class SupervisedEngine:
                 stream.close()
         error = worker.hung_words or obituary(self._circumstances(worker), process.returncode)
         with worker.lock:
-            worker.gone = _End(error)
+            worker.gone = End(error)
             waiting = list(worker.waiting.values())
         for answers in waiting:
             answers.put(worker.gone)
@@ -460,7 +368,7 @@ class SupervisedEngine:
             if not waiting and worker.hello is not None and worker.phase is None and self._died is not None:
                 self._died(error)
 
-    def _circumstances(self, worker: _Worker) -> Circumstances:
+    def _circumstances(self, worker: WorkerProcess) -> Circumstances:
         return Circumstances(
             plan=worker.plan,
             model=self._loaded,

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from app.service.engine.base import StopFlag
 from app.service.engine.remote import RemoteEngine
 from app.service.engine.remote_stream import AnswerReader
-from app.shared.engine import AnswerDelta, AnswerFinished, ChatTurn, GenerateRequest, LoadPlan, RemoteServer, TokenEvent
+from app.shared.engine import (
+    AnswerDelta,
+    AnswerFinished,
+    ChatTurn,
+    GenerateRequest,
+    LoadPlan,
+    RemoteServer,
+    TokenEvent,
+)
 from app.shared.errors import BadRequest, Cancelled, EngineFailed, PromptTooLong, PultError, RemoteFailed
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -135,7 +143,12 @@ def test_an_answer_with_thought_usage_and_the_words_sent() -> None:
         assert answer.timings.prompt_tokens == 12 and answer.timings.cached_tokens == 4
         assert answer.timings.completion_tokens == 9
         body = server.asked[0]
-        assert body["temperature"] == 0.5 and body["top_k"] == 5 and body["seed"] == 3 and body["max_tokens"] == 50
+        assert (
+            body["temperature"] == 0.5
+            and body["top_k"] == 5
+            and body["seed"] == 3
+            and body["max_tokens"] == 50
+        )
         assert body["chat_template_kwargs"] == {"enable_thinking": False} and "x_pult" not in body
         with pytest.raises(EngineFailed, match="does not count"):
             engine.count([ChatTurn(role="user", content="hi")])
@@ -151,7 +164,9 @@ def test_a_thought_left_in_the_text_is_split_however_it_is_cut(size: int) -> Non
     list(reader.take(chunk("stop"), 0.2))
     list(reader.rest())
     answer = reader.finished(0.3, cancelled=False)
-    assert answer.text == "The answer." and answer.thought is not None and answer.thought.strip() == "let me see"
+    assert (
+        answer.text == "The answer." and answer.thought is not None and answer.thought.strip() == "let me see"
+    )
 
 
 def test_tool_calls_in_pieces_and_left_in_the_text() -> None:
@@ -160,7 +175,11 @@ def test_tool_calls_in_pieces_and_left_in_the_text() -> None:
         server.chat = lambda h: send_chunks(
             h,
             [
-                chunk(tool_calls=[{"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"ci'}}]),
+                chunk(
+                    tool_calls=[
+                        {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"ci'}}
+                    ]
+                ),
                 chunk(tool_calls=[{"index": 0, "function": {"arguments": 'ty":"Oslo"}'}}]),
                 chunk("tool_calls"),
             ],
@@ -170,10 +189,15 @@ def test_tool_calls_in_pieces_and_left_in_the_text() -> None:
         assert answer.finish_reason == "tool_calls" and answer.tool_calls[0].arguments == '{"city":"Oslo"}'
         assert server.asked[0]["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
         server.chat = lambda h: send_chunks(
-            h, [chunk(content='<tool_call>\n{"name": "weather", "arguments": {}}\n</tool_call>'), chunk("stop")]
+            h,
+            [chunk(content='<tool_call>\n{"name": "weather", "arguments": {}}\n</tool_call>'), chunk("stop")],
         )
         answer = finished(ask(engine, tools=(tool,)))
-        assert answer.finish_reason == "tool_calls" and answer.tool_calls[0].name == "weather" and not answer.text
+        assert (
+            answer.finish_reason == "tool_calls"
+            and answer.tool_calls[0].name == "weather"
+            and not answer.text
+        )
         engine.close()
 
 
@@ -226,7 +250,11 @@ def test_answers_that_go_wrong() -> None:
             (silent, RemoteFailed, "fell silent"),
             (lambda h: send_chunks(h, [chunk(content="half")], done=False), RemoteFailed, "in the middle"),
             (lambda h: send_json(h, too_long, 400), PromptTooLong, "4096"),
-            (lambda h: send_json(h, {"error": {"message": "no such field"}}, 400), BadRequest, "no such field"),
+            (
+                lambda h: send_json(h, {"error": {"message": "no such field"}}, 400),
+                BadRequest,
+                "no such field",
+            ),
             (lambda h: send_json(h, {}, 429), RemoteFailed, "too many requests"),
             (lambda h: send(h, 200, "text/html", b"<html>login"), RemoteFailed, "a web page"),
             (lambda h: send(h, 200, "text/event-stream", b"data: {broken\n\n"), RemoteFailed, "not JSON"),
@@ -236,7 +264,9 @@ def test_answers_that_go_wrong() -> None:
             server.chat = reply
             with pytest.raises(error) as caught:
                 ask(engine)
-            assert words in caught.value.sentence and caught.value.sentence.endswith("."), caught.value.sentence
+            assert words in caught.value.sentence and caught.value.sentence.endswith("."), (
+                caught.value.sentence
+            )
         server.chat = lambda h: send_chunks(h, [chunk(content="fine"), chunk("length")])
         assert finished(ask(engine)).finish_reason == "length"
         engine.close()
@@ -282,6 +312,8 @@ def test_connecting_can_be_cancelled() -> None:
         engine, stop = RemoteEngine(), StopFlag()
         threading.Timer(0.1, stop.set).start()
         with pytest.raises(Cancelled):
-            engine.load(LoadPlan(remote=RemoteServer(name="far", url=server.url)), progress=lambda _: None, stop=stop)
+            engine.load(
+                LoadPlan(remote=RemoteServer(name="far", url=server.url)), progress=lambda _: None, stop=stop
+            )
         assert engine.loaded is None
         release.set()

@@ -68,11 +68,15 @@ def test_a_listener_follows_a_load_and_an_answer(services: Services) -> None:
     message = services.answers.start(chat.id, parent_id=user.id)
     wait_until(lambda: not services.answers.writing())
     services.log.add("info", "service", "the end")
-    wait_until(lambda: any(isinstance(event, LogLine) and event.text == "the end" for event in listener.events))
+    wait_until(
+        lambda: any(isinstance(event, LogLine) and event.text == "the end" for event in listener.events)
+    )
     statuses = [event.engine.status for event in listener.events if isinstance(event, EngineChanged)]
     assert statuses[0] is EngineStatus.LOADING and EngineStatus.ANSWERING in statuses
     assert statuses[-1] is EngineStatus.READY
-    texts = [event for event in listener.events if isinstance(event, AnswerText) and event.message_id == message.id]
+    texts = [
+        event for event in listener.events if isinstance(event, AnswerText) and event.message_id == message.id
+    ]
     assert "".join(event.text for event in texts) == services.chats.message(message.id).text
     assert listener.numbers == sorted(set(listener.numbers))
     listener.close()
@@ -107,9 +111,11 @@ def test_the_snapshot_holds_the_answer_being_written(services: Services) -> None
     assert isinstance(first, State)
     whole = services.chats.message(message.id).text
     wait_until(
-        lambda: first.answering[0].text
-        + "".join(event.text for event in listener.events if isinstance(event, AnswerText))
-        == whole
+        lambda: (
+            first.answering[0].text
+            + "".join(event.text for event in listener.events if isinstance(event, AnswerText))
+            == whole
+        )
     )
     services.hub.close()
     listener.join()
