@@ -240,9 +240,6 @@ class MainWindow(QWidget):
         self.notices.show_error(info, key=SERVICE)
 
     def _state_replaced(self, state: State) -> None:
-        hertz = self._memory.get("telemetry_hertz", 0.0)
-        if hertz:
-            self.operations.run(self, lambda client: client.set_telemetry_rate(hertz))
         if self._restarted:
             self._restarted = False
             self.say(tr("The service is back."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl, qVersion
@@ -73,7 +73,7 @@ class SettingsPage(Page):
             self.language.button(chosen).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def shown(self) -> None:
-        self._fetch_servers()
+        self._fetch()
 
     # the frame and its rows
 
@@ -178,8 +178,7 @@ class SettingsPage(Page):
     def _measuring(self) -> None:
         self._group(tr("Measuring"))
         options = [(str(rate), tr("{rate} per second", rate=number(rate))) for rate in RATES]
-        now = self._memory.get("telemetry_hertz", USUAL_RATE)
-        self.rate = Combo(options, label=tr("Samples"), current=str(now))
+        self.rate = Combo(options, label=tr("Samples"), current=str(USUAL_RATE))
         self.rate.setMinimumWidth(160)
         self.rate.chosen.connect(self._set_rate)
         self._row(
@@ -250,14 +249,18 @@ class SettingsPage(Page):
 
     # what happens
 
-    def _keep(self, key: str, value: str | float) -> None:
+    def _keep(self, key: str, value: str) -> None:
         self._memory.put(key, value)
         self._memory.save()
 
     def _set_rate(self, key: str) -> None:
         hertz = float(key)
-        self._keep("telemetry_hertz", hertz)
         self.context.operations.run(self, lambda client: client.set_telemetry_rate(hertz))
+
+    def _take_preferences(self, kept: Mapping[str, object]) -> None:
+        hertz = kept.get("telemetry_hertz")
+        if isinstance(hertz, (int, float)):
+            self.rate.set_current(str(float(hertz)))
 
     def _copy(self, text: str, said: str) -> None:
         QGuiApplication.clipboard().setText(text)
@@ -276,7 +279,7 @@ class SettingsPage(Page):
         self.version.setText(state.version or __version__)
         self.engine_version.setText(state.engine_version or tr("not started yet"))
         if state.connected and self.isVisible():
-            self._fetch_servers()
+            self._fetch()
 
     def _take_theme(self) -> None:
         self.theme_choice.set_current(themes().choice)
@@ -285,9 +288,10 @@ class SettingsPage(Page):
 
     # servers
 
-    def _fetch_servers(self) -> None:
+    def _fetch(self) -> None:
         self.engine_version.setText(self.context.state.engine_version or tr("not started yet"))
         self.context.operations.run(self, lambda client: client.remotes(), done=self._show_servers)
+        self.context.operations.run(self, lambda client: client.preferences(), done=self._take_preferences)
 
     def _show_servers(self, servers: Sequence[RemoteServer]) -> None:
         while (item := self._servers.takeAt(0)) is not None:
@@ -324,16 +328,16 @@ class SettingsPage(Page):
         RemoteDialog(self, self.context, saved=self._saved_server).open()
 
     def _saved_server(self, _server: RemoteServer) -> None:
-        self._fetch_servers()
+        self._fetch()
 
     def _remove_server(self, server: RemoteServer) -> None:
         def undo() -> None:
             self.context.operations.run(
-                self, lambda client: client.save_remote(server), done=lambda _none: self._fetch_servers()
+                self, lambda client: client.save_remote(server), done=lambda _none: self._fetch()
             )
 
         def removed(_none: None) -> None:
-            self._fetch_servers()
+            self._fetch()
             self.context.toast(
                 tr("Server {name} removed.", name=server.name), action=tr("Undo"), on_action=undo
             )

@@ -122,6 +122,9 @@ class FakeClient:
     def models(self) -> tuple[ModelCard, ...]:
         return self.cards
 
+    def preferences(self) -> dict[str, Any]:
+        return {"telemetry_hertz": 5.0}
+
     def remotes(self) -> tuple[RemoteServer, ...]:
         return tuple(self.servers)
 
