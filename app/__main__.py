@@ -55,7 +55,7 @@ def _take_data(words: list[str]) -> list[str]:
 def _command(words: list[str]) -> int:
     from app import __version__
     from app.cli.output import complain
-    from app.shared.errors import PultError
+    from app.shared.errors import PultError, StorageFailed
 
     parser = argparse.ArgumentParser(prog="pult", epilog="--data DIR keeps everything in that folder.")
     parser.add_argument("--version", action="version", version=f"pult {__version__}")
@@ -73,6 +73,13 @@ def _command(words: list[str]) -> int:
         # The reader of our output went away, as `| head` does. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        refused = StorageFailed(
+            "{path} cannot be used: {reason}.",
+            path=str(error.filename or "A file or folder"),
+            reason=error.strerror or type(error).__name__,
+        )
+        return complain(refused, as_json=getattr(arguments, "json", False))
 
 
 def _window(words: list[str]) -> int:
@@ -102,13 +109,13 @@ def _window(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     from app.cli.arguments import setting_values
     from app.cli.output import complain
-    from app.shared.errors import NotFound, PultError
+    from app.shared.errors import BadRequest, PultError
 
     try:
         values = setting_values(arguments.settings)
         model = arguments.model
         if model is not None and "." not in model and "/" not in model and not os.path.exists(model):  # noqa: PTH110
-            raise NotFound(
+            raise BadRequest(
                 "There is no command and no file named {word}. Commands: {commands}.",
                 word=model,
                 commands=", ".join(COMMANDS),

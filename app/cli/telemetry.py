@@ -70,7 +70,7 @@ def line(sample: TelemetrySample) -> str:
     """Return one sample as a line of text."""
     words = [time.strftime("%H:%M:%S", time.localtime(sample.at))]
     for gpu in sample.gpus:
-        told = [f"GPU {gpu.index}"]
+        told = [f"GPU {gpu.index}", *(["lost"] if gpu.lost else [])]
         if gpu.memory_used_bytes is not None:
             told.append(memory_words(gpu.memory_used_bytes))
         if gpu.utilisation_percent is not None:

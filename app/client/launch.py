@@ -110,7 +110,7 @@ def start_service(*, engine: str = "llama", seconds: float = READY_SECONDS) -> R
     )
     assert process.stdout is not None and process.stderr is not None
     complaints: deque[str] = deque(maxlen=40)
-    _drain(process.stderr, complaints)
+    draining = _drain(process.stderr, complaints)
     lines: queue.Queue[str | None] = queue.Queue()
     _read_lines(process.stdout, lines)
     running = RunningService("", "", process)
@@ -129,6 +129,7 @@ def start_service(*, engine: str = "llama", seconds: float = READY_SECONDS) -> R
             ) from None
         if line is None:
             code = process.wait(10)
+            draining.join(5)  # its last words may still be in the pipe
             running.close()
             reason = next((each for each in reversed(complaints) if each.strip()), f"it ended with {code}")
             raise ServiceUnreachable(
@@ -157,13 +158,15 @@ def _token_line(lines: queue.Queue[str | None], deadline: float) -> str | None:
     return line.removeprefix("token ").strip() if line is not None and line.startswith("token ") else None
 
 
-def _drain(stream: IO[bytes], into: deque[str]) -> None:
+def _drain(stream: IO[bytes], into: deque[str]) -> threading.Thread:
     def work() -> None:
         with contextlib.suppress(OSError, ValueError):
             for raw in stream:
                 into.append(raw.decode(errors="replace").rstrip())
 
-    threading.Thread(target=work, name="pult-service-stderr", daemon=True).start()
+    thread = threading.Thread(target=work, name="pult-service-stderr", daemon=True)
+    thread.start()
+    return thread
 
 
 def _read_lines(stream: IO[bytes], into: queue.Queue[str | None]) -> None:
