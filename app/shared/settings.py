@@ -90,11 +90,14 @@ class Setting:
         return facts is None or not self.moe_only or bool(facts.experts)
 
     def limit(self, facts: ModelFacts | None) -> float | None:
-        """The highest allowed value for this model. `trained_context` is a mark, not a limit."""
+        """The highest value that means something for this model. `trained_context` is a mark, not a limit.
+
+        llama.cpp counts the output as one more GPU layer.
+        """
         if facts is not None and self.high_fact in ("layers", "experts"):
             known = getattr(facts, self.high_fact)
             if known is not None:
-                return float(known)
+                return float(known + 1 if self.key == "gpu_layers" else known)
         return self.high
 
     def check(self, value: object, facts: ModelFacts | None = None) -> SettingValue:
@@ -168,7 +171,8 @@ class Setting:
             number = int(number)
         else:
             number = float(number)
-        low, high = self.low, self.limit(facts)
+        # More layers than the model has means all of them, so that a preset fits models of any depth.
+        low, high = self.low, self.high if self.high_fact == "layers" else self.limit(facts)
         if (low is not None and number < low) or (high is not None and number > high):
             raise self._range(value, low, high)
         return number
@@ -236,7 +240,19 @@ def check_values(values: Mapping[str, object], facts: ModelFacts | None = None) 
         if value is None:
             continue
         checked[knob.key] = knob.check(value, facts)
+    _check_together(checked)
     return checked
+
+
+def _check_together(values: Mapping[str, SettingValue]) -> None:
+    """Refuse values that llama.cpp refuses only in each other's company."""
+    v_type = values.get("kv_v")
+    if values.get("flash_attention") == "off" and v_type not in (None, "f32", "f16", "bf16"):
+        raise BadValue(
+            "V cache type is {value} with flash attention off. Set flash attention to auto or on, or V to f16.",
+            key="kv_v",
+            value=str(v_type),
+        )
 
 
 def changed_stages(before: Mapping[str, SettingValue], after: Mapping[str, SettingValue]) -> dict[str, Stage]:

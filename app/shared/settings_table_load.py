@@ -34,7 +34,8 @@ LOAD_SETTINGS: tuple[Setting, ...] = (
         lands="llama_model_params.n_gpu_layers",
         formerly=("n_gpu_layers", "ngl"),
         changes="How many layers, counted from the last one, keep their weights and their KV cache on the GPU. "
-        "Every layer left in RAM is computed by the CPU and slows each token.",
+        "The output counts as one more; any number above means all. Every layer left in RAM is computed by the CPU and slows "
+        "each token.",
         belief="That half the layers give half the speed. The CPU's half dominates: 24 of 48 layers of a 30B-A3B ran at "
         "30 tokens/s against 307 with all. For a mixture of experts, moving only the experts to the CPU keeps more.",
     ),
@@ -53,7 +54,7 @@ LOAD_SETTINGS: tuple[Setting, ...] = (
         moe_only=True,
         formerly=("n_cpu_moe",),
         changes="The expert tensors of the first n layers stay in RAM while attention and KV cache stay on the GPU. "
-        "It frees most of a layer's memory: 12 of 48 layers of a 30B-A3B save 4.1 GiB.",
+        "It frees most of a layer's memory: 12 of 48 layers of a 30B-A3B save 4.1 GiB. More than the model has means all.",
         belief="That experts on the CPU cost little because few are active. Speed fell from 307 to 83 tokens/s at 12 layers "
         "and to 27 at all 48, because every token waits for RAM.",
     ),

@@ -104,7 +104,11 @@ def test_search_finds_beginnings_of_words_in_english_and_russian(store: ChatStor
 def test_search_follows_edits_and_attachments_and_not_unfinished_answers(store: ChatStore) -> None:
     chat = store.create()
     asked = store.add(
-        chat.id, role="user", text="old words", parent_id=None, attachments=[Attachment(name="n.txt", text="zebra")]
+        chat.id,
+        role="user",
+        text="old words",
+        parent_id=None,
+        attachments=[Attachment(name="n.txt", text="zebra")],
     )
     answer = store.add(chat.id, role="assistant", text="", parent_id=asked.id, state="writing")
     store.write(answer.id, text="giraffe", thought=None)
@@ -193,6 +197,8 @@ def test_answers_since_a_time_come_oldest_first_and_limited(store: ChatStore) ->
     made = []
     for number in range(4):
         answer = store.add(chat.id, role="assistant", text="", parent_id=parent, state="writing")
-        made.append(store.finish(answer.id, text=str(number), thought=None, state="done", facts=AnswerFacts()))
+        made.append(
+            store.finish(answer.id, text=str(number), thought=None, state="done", facts=AnswerFacts())
+        )
     assert [message.text for message in store.answers(limit=2)] == ["2", "3"]
     assert [message.text for message in store.answers(since=made[3].created_at)] == ["3"]
