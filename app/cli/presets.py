@@ -140,7 +140,7 @@ def _named(name: str) -> Preset:
 
 
 def _in(folder: Path, *, shipped: bool) -> list[Preset]:
-    files = sorted(folder.glob("*.toml"), key=lambda path: path.name.lower()) if folder.is_dir() else []
+    files = sorted(folder.glob("*.toml"), key=lambda path: path.stem.lower()) if folder.is_dir() else []
     return [_file(path, shipped=shipped) for path in files if not path.name.startswith(".")]
 
 

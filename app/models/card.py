@@ -73,7 +73,7 @@ def model_card(path: Path) -> ModelCard:
     except PultError as error:
         try:
             size = path.stat().st_size
-        except OSError:
+        except (OSError, ValueError):
             size = None
         return ModelCard(path=str(path), name=path.stem, file_bytes=size, problem=error.info())
 

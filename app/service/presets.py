@@ -205,7 +205,7 @@ class PresetStore:
 
     def _in(self, folder: Path, *, shipped: bool) -> tuple[Preset, ...]:
         try:
-            files = sorted(folder.glob("*.toml"), key=lambda path: path.name.lower())
+            files = sorted(folder.glob("*.toml"), key=lambda path: path.stem.lower())
         except OSError:
             return ()
         found = (self._read(path, shipped=shipped) for path in files if not path.name.startswith("."))
