@@ -24,8 +24,6 @@ class LiveAnswer:
     tokens: int = 0
     prefill_fraction: float | None = None
     tokens_per_second: float | None = None
-    first_token_seconds: float | None = None
-    began: float = 0.0
     thought_began: float | None = None
     thought_seconds: float | None = None
     context_used_tokens: int | None = None
@@ -63,14 +61,12 @@ class LiveAnswers:
         """Add what was written since the last event."""
         live = self._live.get(text.message_id)
         if live is None:
-            live = self._live[text.message_id] = LiveAnswer(began=self._clock())
+            live = self._live[text.message_id] = LiveAnswer()
         now = self._clock()
         if text.thought and live.thought_began is None:
             live.thought_began = now
         if text.text and live.thought_began is not None and live.thought_seconds is None:
             live.thought_seconds = now - live.thought_began
-        if (text.text or text.thought) and live.first_token_seconds is None and live.tokens == 0:
-            live.first_token_seconds = now - live.began
         live.text += text.text
         live.thought += text.thought
         live.tokens = text.tokens
@@ -104,6 +100,5 @@ class LiveAnswers:
         return LiveAnswer(
             text=message.text,
             thought=message.thought or "",
-            began=now,
             thought_began=now if message.thought and not message.text else None,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.shared import paths
 from app.shared.engine import EngineStatus
@@ -15,7 +15,7 @@ from app.ui.context import Page, WindowContext
 from app.ui.controls import Banner, Menu
 from app.ui.i18n import error_sentence, mark, tr
 from app.ui.pages.chat.composer.composer import Composer
-from app.ui.pages.chat.conversation.view import ConversationView
+from app.ui.pages.chat.conversation.view import ConversationView, reading_width
 from app.ui.pages.chat.drafts import Drafts
 from app.ui.pages.chat.header import ChatHeader, FindBar
 from app.ui.pages.chat.inspector.counter import ContextCounter
@@ -90,19 +90,13 @@ class ChatPage(Page):
             column.addWidget(part)
         column.addWidget(self._stack, 1)
         column.addWidget(self._bottom)
-        work.setMinimumWidth(420)
         self._work = work
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.setHandleWidth(1)
-        self.splitter.setChildrenCollapsible(False)
-        for widget in (self.column, work, self.inspector):
-            self.splitter.addWidget(widget)
-        self.splitter.setStretchFactor(0, 0)
-        self.splitter.setStretchFactor(1, 1)
-        self.splitter.setStretchFactor(2, 0)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.splitter)
+        row.setSpacing(0)
+        row.addWidget(self.column)
+        row.addWidget(work, 1)
+        row.addWidget(self.inspector)
         self.setTabOrder(self.column, self.composer)
         self.setTabOrder(self.composer, self.inspector)
 
@@ -187,7 +181,6 @@ class ChatPage(Page):
 
     def save_layout(self) -> None:
         settings = self.context.settings
-        settings.put("chat.columns", self.splitter.sizes())
         settings.put("chat.panel", self._panel_wanted)
         settings.put("chat.open", self.session.chat_id)
         self.drafts.keep(self.session.chat_id, self.composer.text)
@@ -228,7 +221,7 @@ class ChatPage(Page):
 
     def _align_bottom(self) -> None:
         """Composer and messages share their edges."""
-        left = max(0, (self._work.width() - self.conversation.column_width) // 2)
+        left = max(0, (self._work.width() - reading_width(self._work.width())) // 2)
         self._bottom_column.setContentsMargins(left, 0, left, 16)
 
     # Which chat is open
@@ -375,7 +368,9 @@ class ChatPage(Page):
 
     def _take_counts(self, counts: TokenCounts | None) -> None:
         self.inspector.ledger.show_counts(counts)
-        if self.session.writing is None:
+        writing = self.session.writing
+        live = self.session.live_of(writing.id) if writing is not None else None
+        if live is None or live.context_used_tokens is None:
             used = counts.total if counts is not None else None
             self.composer.ring.set_tokens(used, counts.context if counts is not None else None)
 

@@ -67,6 +67,12 @@ class ChatSession(QObject):
         return self.chat.id if self.chat is not None else None
 
     @property
+    def model_name(self) -> str | None:
+        """The loaded model's name: whose answer is being written."""
+        model = self._context.state.model
+        return model.name if model is not None else None
+
+    @property
     def writing(self) -> Message | None:
         """The answer being written on the path shown."""
         return next((message for message in reversed(self.messages) if message.state == "writing"), None)

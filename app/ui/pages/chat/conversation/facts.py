@@ -56,8 +56,6 @@ def live_facts(live: LiveAnswer) -> list[Fact]:
         told.append(speed_fact(live.tokens_per_second))
     if live.tokens:
         told.append(Fact(ntr("{n} token", "{n} tokens", live.tokens)))
-    if live.first_token_seconds is not None:
-        told.append(Fact(tr("first token {seconds}", seconds=duration(live.first_token_seconds))))
     return told
 
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, QRect, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QEnterEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from app.ui.controls import Banner, ElidedLabel, IconButton, Label, Menu, ProgressLine, StatusDot
@@ -83,9 +83,12 @@ class MessageView(QWidget):
         raise NotImplementedError
 
     def _button(self, icon_name: str, label: str, action: str) -> IconButton:
-        button = IconButton(icon_name, label, self, size=_ROW)
+        button = self._icon_button(icon_name, label)
         button.clicked.connect(lambda: self.asked.emit(action, self.message.id))
         return button
+
+    def _icon_button(self, icon_name: str, label: str) -> IconButton:
+        return IconButton(icon_name, label, self, size=_ROW)
 
     def _editor_height(self, width: int) -> int:
         assert self.editor is not None
@@ -117,6 +120,15 @@ class MessageView(QWidget):
         self.menu().popup(event.globalPos())
 
 
+class _QuietButton(IconButton):
+    """Drawn only while the pointer is over its message or the keyboard is on it; always there for both."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        parent = self.parentWidget()
+        if self.hasFocus() or (parent is not None and parent.underMouse()):
+            super().paintEvent(event)
+
+
 class QuestionView(MessageView):
     """The person's message: a bubble at the right."""
 
@@ -128,7 +140,7 @@ class QuestionView(MessageView):
         self._versions.stepped.connect(lambda step: self.stepped.emit(self.message.id, step))
         self._edit = self._button("pencil", tr("Edit this message"), "edit")
         self._copy = self._button("copy", tr("Copy this message"), "copy")
-        self._more = IconButton("more", tr("More"), self, size=_ROW)
+        self._more = self._icon_button("more", tr("More"))
         self._more.clicked.connect(lambda: self.menu().open_below(self._more))
         self._bubble = QRect()
         self.set_message(message, None)
@@ -136,6 +148,17 @@ class QuestionView(MessageView):
     @property
     def prose(self) -> Sequence[ProseView]:
         return (self._text,) if self.editor is None else ()
+
+    def _icon_button(self, icon_name: str, label: str) -> IconButton:
+        return _QuietButton(icon_name, label, self, size=_ROW)
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        super().enterEvent(event)
+        self.update()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self.update()
 
     def set_message(self, message: Message, live: LiveAnswer | None) -> None:
         first = not self._chips
@@ -225,6 +248,7 @@ class AnswerView(MessageView):
     ) -> None:
         super().__init__(message, parent)
         self._live: LiveAnswer | None = None
+        self._model_name = model_name  # of an answer that does not know its model yet
         self._dot = StatusDot("accent", self)
         self._name = ElidedLabel("", "section", "text", self)
         self._time = Label("", "secondary", "text3", self)
@@ -278,7 +302,8 @@ class AnswerView(MessageView):
         self.message = message
         writing = message.state == "writing"
         self._live = live if writing else None
-        name = message.facts.model if message.facts is not None and message.facts.model else tr("Answer")
+        told = message.facts.model if message.facts is not None else None
+        name = told or (self._model_name if writing else None) or tr("Answer")
         self._name.setText(name)
         self._time.setText(clock(message.created_at))
         self._time.setToolTip(full_moment(message.created_at))

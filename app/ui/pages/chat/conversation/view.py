@@ -70,7 +70,7 @@ class ConversationView(QAbstractScrollArea):
         self._words = ""
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.viewport().setAutoFillBackground(False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(tr("Conversation"))
@@ -157,7 +157,7 @@ class ConversationView(QAbstractScrollArea):
     @property
     def column_width(self) -> int:
         """The reading column's width in pixels."""
-        return max(200, min(theme().metric("reading_column_max"), self.width() - 2 * MARGIN_PX))
+        return reading_width(self.width())
 
     @property
     def column_left(self) -> int:
@@ -239,7 +239,13 @@ class ConversationView(QAbstractScrollArea):
             view = QuestionView(message, self.viewport())
         elif message.role == "assistant":
             opened = message.id in self._opened_thoughts
-            answer = AnswerView(message, self._session.live_of(message.id), self.viewport(), opened=opened)
+            answer = AnswerView(
+                message,
+                self._session.live_of(message.id),
+                self.viewport(),
+                opened=opened,
+                model_name=self._session.model_name,
+            )
             answer.thoughtToggled.connect(self._keep_thought)
             view = answer
         else:
@@ -509,6 +515,11 @@ class ConversationView(QAbstractScrollArea):
         if event.type() == QEvent.Type.MouseButtonPress:
             self.setFocus(Qt.FocusReason.MouseFocusReason)
         return super().viewportEvent(event)
+
+
+def reading_width(room: int) -> int:
+    """Return the width of the reading column in a region `room` pixels wide."""
+    return max(200, min(theme().metric("reading_column_max"), room - 2 * MARGIN_PX))
 
 
 def _guessed_height(message: Message) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.shared.settings import Setting
 
 KEYS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
+LABEL_MAX_PX = 92
 
 
 class Sampling(QWidget):
@@ -53,7 +54,9 @@ class Sampling(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
-        grid.setColumnMinimumWidth(2, 8)
+        grid.setColumnMinimumWidth(2, 6)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(4, 1)
         for at, key in enumerate(KEYS):
             label = ElidedLabel(tr(settings()[key].label), "secondary", "text2")
             value = Label("", "control")
@@ -61,7 +64,7 @@ class Sampling(QWidget):
             column = 0 if at % 2 == 0 else 3
             grid.addWidget(label, at // 2, column)
             grid.addWidget(value, at // 2, column + 1)
-            grid.setColumnStretch(column, 1)
+            label.setMinimumWidth(min(label.sizeHint().width(), LABEL_MAX_PX))
             self._shown[key] = value
         return holder
 
@@ -136,6 +139,8 @@ def _field(knob: Setting) -> NumberField:
 
 
 def _shown(knob: Setting, value: SettingValue | None) -> str:
+    if value is None and knob.key == "max_tokens":
+        return tr("no limit")  # beside its label there is no room for the form's longer words
     if value is None:
         return tr(knob.automatic) if knob.automatic else "–"
     if knob.kind == "float" and isinstance(value, (int, float)):

@@ -94,7 +94,7 @@ class ChatDelegate(QStyledItemDelegate):
         left = rect.left() + _PAD_PX
         self._line(painter, title_of(row), "control", "text", left, rect.top() + 5, right - left)
         detail = moment(chat.updated_at)
-        if chat.draft:
+        if chat.draft and chat.id != self.current:
             detail = tr("Draft") + " · " + detail
         elif chat.model:
             detail = f"{chat.model} · {detail}"
