@@ -13,42 +13,15 @@ from app.shared.errors import BadValue
 from app.shared.presets import parse_preset
 from app.shared.settings import ModelFacts, Stage, changed_stages, check_values, find, settings
 
+# fmt: off
 KEYS = [
-    "context",
-    "rope_scaling",
-    "yarn_factor",
-    "yarn_original_context",
-    "rope_base",
-    "rope_scale",
-    "kv_k",
-    "kv_v",
-    "kv_offload",
-    "flash_attention",
-    "batch",
-    "ubatch",
-    "gpu_layers",
-    "moe_cpu_layers",
-    "main_gpu",
-    "tensor_split",
-    "threads",
-    "batch_threads",
-    "mmap",
-    "mlock",
-    "experts",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repeat_penalty",
-    "repeat_last",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "max_tokens",
-    "thinking",
-    "thinking_budget",
-    "system_prompt",
+    "context", "rope_scaling", "yarn_factor", "yarn_original_context", "rope_base", "rope_scale", "kv_k",
+    "kv_v", "kv_offload", "flash_attention", "batch", "ubatch", "gpu_layers", "moe_cpu_layers", "main_gpu",
+    "tensor_split", "threads", "batch_threads", "mmap", "mlock", "experts", "temperature", "top_k", "top_p",
+    "min_p", "repeat_penalty", "repeat_last", "presence_penalty", "frequency_penalty", "seed", "max_tokens",
+    "thinking", "thinking_budget", "system_prompt",
 ]
+# fmt: on
 MOE = ModelFacts(architecture="qwen3moe", layers=48, experts=128, experts_trained=8, trained_context=40960)
 DENSE = ModelFacts(architecture="qwen3", layers=36)
 ROOT = Path(__file__).resolve().parents[2]
