@@ -192,6 +192,8 @@ class FakeClient:
         else:
             new = self.add(old.chat_id, old.role, text, parent_id=old.parent_id)
         self._bridge.offer_message(self._placed(new))
+        if answer:
+            self.finish(self.add(old.chat_id, "assistant", "Answered.", parent_id=new.id).id)
         return {"message": new}
 
     def choose_message(self, message_id: str) -> ChatView:
@@ -218,10 +220,10 @@ class FakeClient:
     def stop_answer(self, message_id: str) -> None:
         self._call("stop_answer", message_id)
 
-    def export_chat(self, chat_id: str, *, format: str = "json") -> str:  # noqa: A002 - the client's own name
+    def export_chat(self, chat_id: str, *, format: str = "json") -> str:
         return f"{format} of {chat_id}"
 
-    def import_chats(self, text: str, *, format: str = "json") -> tuple[Chat, ...]:  # noqa: A002 - as above
+    def import_chats(self, text: str, *, format: str = "json") -> tuple[Chat, ...]:
         self._call("import_chats", (text, format))
         return (self.create_chat(title="Imported"),)
 

@@ -48,6 +48,16 @@ class ChatHeader(Surface):
         self.pin.setVisible(chat is not None and not chat.temporary)
 
 
+class _FindField(SearchField):
+    """Esc closes the bar instead of emptying the field."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+
 class FindBar(Surface):
     """Finds words in the open chat. `moved(words, message id, number)` for the present hit; `closed` by Esc."""
 
@@ -62,7 +72,7 @@ class FindBar(Surface):
         row = QHBoxLayout(self)
         row.setContentsMargins(24, 6, 12, 6)
         row.setSpacing(6)
-        self.field = SearchField(tr("Find in this chat"), label=tr("Find in this chat"))
+        self.field = _FindField(tr("Find in this chat"), label=tr("Find in this chat"))
         self.field.setMaximumWidth(320)
         self.count = Label("", "secondary", "text3")
         self.before = IconButton("chevron-up", tr("Previous (Shift+Enter)"))

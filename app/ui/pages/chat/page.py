@@ -62,7 +62,7 @@ class ChatPage(Page):
         self._reveal_message = ""
         self._panel_wanted = True
         self._was_folded: bool | None = None
-        self._shown_draft_of: str | None = None
+        self._placing_draft = False
         self._build()
         self._connect()
         self._engine_changed(context.state.engine)
@@ -284,10 +284,11 @@ class ChatPage(Page):
             self._temporary = chat.temporary
         self._heading_changed()
         self._show_stack()
+        self._placing_draft = True
         self.composer.set_attachments(())
         self.composer.problem.hide()
-        self._shown_draft_of = self.session.chat_id
         self.composer.set_text(self.drafts.text_of(chat))
+        self._placing_draft = False
         self.close_find()
         self.counter.schedule()
 
@@ -382,7 +383,7 @@ class ChatPage(Page):
     # Writing
 
     def _draft_edited(self) -> None:
-        if self._shown_draft_of == self.session.chat_id:
+        if not self._placing_draft:
             self.drafts.keep(self.session.chat_id, self.composer.text)
             self.counter.schedule()
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from app.ui.controls.notices import BannerKind
     from app.ui.pages.chat.live import LiveAnswer
 
+    _StateWords = tuple[BannerKind, str, str, list[tuple[str, str]]]
+
 BUBBLE_MAX_PX = 480
 _BUBBLE_PAD = (14, 9)
 _THOUGHT_INDENT = 22
@@ -245,6 +247,7 @@ class AnswerView(MessageView):
         parent: QWidget | None = None,
         *,
         opened: bool = False,
+        model_name: str | None = None,
     ) -> None:
         super().__init__(message, parent)
         self._live: LiveAnswer | None = None
@@ -262,6 +265,7 @@ class AnswerView(MessageView):
         self._progress = ProgressLine(tr("Reading the prompt"), self)
         self._waiting = Label("", "secondary", "text3", self)
         self._banner: Banner | None = None
+        self._banner_words: _StateWords | None = None
         self._facts = FactsLine(self)
         self._versions = Versions(self)
         self._versions.stepped.connect(lambda step: self.stepped.emit(self.message.id, step))
@@ -388,18 +392,19 @@ class AnswerView(MessageView):
         """The banner of an answer that did not end well; the prefill while there is no text yet."""
         message = self.message
         told = _state_words(message)
-        if told is None:
+        if told != self._banner_words:
+            self._banner_words = told
             if self._banner is not None:
                 self._banner.deleteLater()
                 self._banner = None
-        elif self._banner is None:
-            kind, title, text, actions = told
-            acts = [
-                (words, lambda what=action: self.asked.emit(what, self.message.id))
-                for words, action in actions
-            ]
-            self._banner = Banner(kind, title, text, acts, self)
-            self._banner.show()
+            if told is not None:
+                kind, title, text, actions = told
+                acts = [
+                    (words, lambda what=action: self.asked.emit(what, self.message.id))
+                    for words, action in actions
+                ]
+                self._banner = Banner(kind, title, text, acts, self)
+                self._banner.show()
         live = self._live
         waiting = live is not None and not message.text and not message.thought
         self._waiting.setVisible(waiting)
@@ -571,7 +576,7 @@ def _ended_early(message: Message) -> bool:
     return bool(message.text) and (message.state == "stopped" or limited)
 
 
-def _state_words(message: Message) -> tuple[BannerKind, str, str, list[tuple[str, str]]] | None:
+def _state_words(message: Message) -> _StateWords | None:
     """Return kind, title, text and buttons of an answer that did not end well; None for the others."""
     go_on = [(tr("Continue"), "continue")] if message.text else []
     again = [(tr("Answer again"), "regenerate")]
