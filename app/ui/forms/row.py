@@ -32,6 +32,7 @@ from app.ui.theme import theme, themes
 AUTOMATIC = ""  # the key of "as the file says" in a choice
 FIELD_WIDTH = 120
 SIDE = 12
+ALL_LAYERS = 999
 
 
 class SettingRow(QWidget):
@@ -50,6 +51,7 @@ class SettingRow(QWidget):
         self._value: SettingValue | None = None
         self._opened = False
         self._reason: str | None = None
+        self._quiet = False
         self._build()
         self.set_facts(None)
         self.set_value(None)
@@ -67,6 +69,7 @@ class SettingRow(QWidget):
         tall = knob.key == "system_prompt"
         self._line.setContentsMargins(0, 4 if tall else 0, 0, 4 if tall else 0)
         self.label = ElidedLabel(tr(knob.label), "body")
+        self.label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self.label.setFixedWidth(theme().by_language("form_label", language()))
         if not tall:
             self.label.setFixedHeight(theme().metric("form_row"))
@@ -106,7 +109,7 @@ class SettingRow(QWidget):
             case "choice":
                 options = [(choice.key, tr(choice.label), choice.detail) for choice in knob.choices]
                 if knob.default is None:
-                    options.insert(0, (AUTOMATIC, tr("As the file says"), ""))
+                    options.insert(0, (AUTOMATIC, tr("As in the file"), ""))
                 few = len(options) <= 4
                 chooser: Segments | Combo
                 if few:
@@ -178,9 +181,9 @@ class SettingRow(QWidget):
         shown = self.knob.default if value is None else value
         control = self.control
         if isinstance(control, Switch):
-            control.blockSignals(True)
+            self._quiet = True  # its own signal also moves the painted knob
             control.setChecked(bool(shown))
-            control.blockSignals(False)
+            self._quiet = False
         elif isinstance(control, (Segments, Combo)):
             control.set_current(AUTOMATIC if shown is None else str(shown))
         elif isinstance(control, TextArea):
@@ -274,6 +277,8 @@ class SettingRow(QWidget):
         self._chose(text if text.strip() else None)
 
     def _chose(self, chosen: SettingValue | None) -> None:
+        if self._quiet:
+            return
         if chosen is not None:
             try:
                 chosen = self.knob.check(chosen, self._facts)
@@ -358,5 +363,6 @@ def value_words(knob: Setting, value: SettingValue | None) -> str:
         flat = " ".join(value.split())
         return flat if len(flat) <= 40 else flat[:39] + "…"
     if isinstance(value, int):
-        return number(value)
+        # More layers than any model has is the usual way to say "all".
+        return tr("all") if knob.high_fact == "layers" and value >= ALL_LAYERS else number(value)
     return number(value, decimals=decimals_of(knob))

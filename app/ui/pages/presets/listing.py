@@ -44,7 +44,8 @@ def summary(values: Mapping[str, SettingValue]) -> str:
     if "experts" in values:
         words.append(tr("{count} experts", count=values["experts"]))
     if values.get("moe_cpu_layers"):
-        words.append(tr("{count} MoE layers on CPU", count=values["moe_cpu_layers"]))
+        count = value_words(table["moe_cpu_layers"], values["moe_cpu_layers"])
+        words.append(tr("{count} MoE layers on CPU", count=count))
     if "gpu_layers" in values:
         words.append(tr("{count} GPU layers", count=values["gpu_layers"]))
     if "kv_k" in values or "kv_v" in values:

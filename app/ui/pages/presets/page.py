@@ -76,8 +76,10 @@ class PresetsPage(Page):
         column.setSpacing(0)
         column.addWidget(self._head())
         self._note = ElidedLabel("", "secondary", "text2")
-        self._note.setContentsMargins(24, 0, 24, 6)
-        column.addWidget(self._note)
+        note = QHBoxLayout()
+        note.setContentsMargins(24, 0, 24, 4)
+        note.addWidget(self._note)
+        column.addLayout(note)
         self._tabs = Tabs(
             [(group.value, tr(words)) for group, words in GROUP_WORDS.items()], label=tr("Groups")
         )
