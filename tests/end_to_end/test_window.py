@@ -69,12 +69,12 @@ def test_picker_lists_what_was_opened_and_loads_it(
 
 
 def test_a_bad_file_is_worded_and_the_window_stays(window: MainWindow, tmp_path: Path, qtbot: QtBot) -> None:
-    bad = tmp_path / "page.gguf"
+    bad = tmp_path / "refuse-this.gguf"
     bad.write_text("<html>not found</html>")
     window.take_files([str(bad)])
     qtbot.waitUntil(lambda: bool(window.notices.banners()), timeout=10_000)
     banner = window.notices.banners()[0]
-    assert "GGUF" in banner.text.text() + banner.title.text()
+    assert "refuse-this" in banner.text.text() + banner.title.text()
     assert window.state.connected
 
 
@@ -146,7 +146,7 @@ def test_sigterm_closes_window_service_and_worker(user_dirs: Path, model_file: P
         output, _ = process.communicate(timeout=20)
         assert process.returncode == 0, output.decode()
         assert b"Traceback" not in output, output.decode()
-        gone, alive = psutil.wait_procs(children, timeout=10)
+        _gone, alive = psutil.wait_procs(children, timeout=10)
         assert not alive
     finally:
         if process.poll() is None:

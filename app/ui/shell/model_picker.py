@@ -136,6 +136,7 @@ class ModelPicker(Overlay):
             title=server.name,
             mono=server.model,
             detail=server.url,
+            is_path=True,
             icon="server",
             right=tr("remote"),
             run=lambda: self._loading.load_remote(server, preset=self._chosen_preset()),

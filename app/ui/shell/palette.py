@@ -172,6 +172,7 @@ class Palette(Overlay):
                 icon="models",
                 right=file_size(card.file_bytes) if card.file_bytes is not None else "",
                 detail=str(Path(card.path).parent),
+                is_path=True,
                 run=partial(self._loading.load, str(card.path)),
             )
 

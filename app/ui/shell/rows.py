@@ -48,6 +48,7 @@ class Row:
     keys: str = ""
     warning: bool = False
     current: bool = False
+    is_path: bool = False  # the detail is a path or address
 
     @property
     def heading(self) -> bool:
@@ -148,9 +149,9 @@ class _RowDelegate(QStyledItemDelegate):
             under = QRect(left, rect.top() + 23, right - left, 17)
             painter.setFont(look.font("secondary"))
             painter.setPen(look.color("warn" if row.warning else "text3"))
-            shown = QFontMetrics(painter.font()).elidedText(
-                row.detail, Qt.TextElideMode.ElideMiddle, under.width()
-            )
+            # The end of a path tells more than its middle, the start of a sentence more than its end.
+            cut = Qt.TextElideMode.ElideMiddle if row.is_path else Qt.TextElideMode.ElideRight
+            shown = QFontMetrics(painter.font()).elidedText(row.detail, cut, under.width())
             painter.drawText(under, vertical, shown)
         font = look.font("control")
         metrics = QFontMetrics(font)

@@ -1,0 +1,195 @@
+"""Pictures of every page for the documents, made from the real program: its own service, a real model, real answers.
+
+Opens on the built-in guide, or, in a checkout without it, on a tiny random model written for the purpose; what that one says
+is noise, so its chats are answered by the scripted engine instead. Writes PAGE-THEME-LANGUAGE-WIDTH.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+SIZES = {1280: (1280, 800), 1920: (1920, 1080)}
+PAGES = ("chat", "presets", "monitor", "log", "settings")
+LIMIT_BYTES = 4_000_000
+QUESTIONS = {
+    "guide": (
+        "What do experts per token change?",
+        "How much memory does the context take?",
+        "What is a preset?",
+    ),
+    "fake": (
+        "Show me a table, code and a list. fake:markdown",
+        "What does the KV cache cost at 32k?",
+        "Why do experts not split the work by topic?",
+    ),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    parser.add_argument("--pages", nargs="*", default=list(PAGES))
+    parser.add_argument("--history", type=float, default=50.0, help="seconds of history before the pictures")
+    parser.add_argument("--quick", action="store_true", help="dark, English, 1280 only")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pult-screenshots-") as folder:
+        # A plain name, because the Settings page shows it.
+        os.environ["PULT_DATA"] = str(Path(folder) / "pult")
+        return take_all(arguments, Path(folder))
+
+
+def take_all(arguments: argparse.Namespace, folder: Path) -> int:
+    from app.shared.paths import guide_model
+    from app.ui.main import WindowOptions, application, open_window
+    from app.ui.shell.taste import choose_language, choose_theme
+    from app.ui.window_memory import WindowMemory
+
+    guide = guide_model()
+    engine = "llama" if guide.is_file() else "fake:60"
+    model = guide if guide.is_file() else tiny_model(folder)
+    memory = WindowMemory()
+    memory.put("start_with", "nothing")
+    memory.put("reduce_motion", True)
+    memory.save()
+    app = application()
+    window = open_window(app, None, WindowOptions(engine=engine, language="en", theme="dark"))
+    taken: list[Path] = []
+
+    def wait(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            app.processEvents()
+            time.sleep(0.005)
+
+    def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+            wait(0.02)
+
+    def shot(name: str) -> None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        file = arguments.out / f"{name}.png"
+        if not window.grab().toImage().save(str(file), "PNG", 0):
+            raise OSError(f"{file} could not be written")
+        taken.append(file)
+        print(f"{file.name} {file.stat().st_size / 1000:,.0f} kB", flush=True)
+
+    try:
+        window.resize(*SIZES[1280])
+        until(lambda: window.state.connected and window.pages.current_id is not None, 30, "the service")
+        wait(1.0)
+        shot("first-run-dark-en-1280")
+        with_chats(window, str(model), QUESTIONS["guide" if guide.is_file() else "fake"], until, wait)
+        window.show_page("chat")
+        wait(arguments.history)
+        themes = ("dark",) if arguments.quick else ("dark", "light")
+        languages = ("en",) if arguments.quick else ("en", "ru")
+        sizes = (1280,) if arguments.quick else tuple(SIZES)
+        for language in languages:
+            choose_language(memory, language)
+            for theme in themes:
+                choose_theme(memory, theme)
+                for width in sizes:
+                    window.resize(*SIZES[width])
+                    for page in arguments.pages:
+                        window.show_page(page)
+                        settle(window, page, wait)
+                        shot(f"{page}-{theme}-{language}-{width}")
+        choose_language(memory, "en")
+        choose_theme(memory, "dark")
+        window.resize(*SIZES[1280])
+        overlays(window, folder, until, wait, shot)
+    finally:
+        window.close()
+        window.shut_down()
+    total = sum(file.stat().st_size for file in taken)
+    print(f"{len(taken)} pictures, {total / 1e6:.2f} MB")
+    if total > LIMIT_BYTES:
+        print(f"screenshots: {total} bytes are over the limit of {LIMIT_BYTES}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def tiny_model(folder: Path) -> Path:
+    """Write the tests' tiny mixture of experts."""
+    from tests.models_for_tests import tiny_moe
+
+    return tiny_moe(folder / "tiny-moe.gguf")
+
+
+def with_chats(window, model, questions, until, wait) -> None:  # type: ignore[no-untyped-def]
+    """Load the model and hold a few conversations, the first question last so that its chat stands on top."""
+    window.loading.load(model)
+    until(lambda: window.state.model is not None and window.state.engine.status == "ready", 60, "the model")
+    window.context.operations.run(window, lambda client: client.set_telemetry_rate(5.0))
+    chats: list[str] = []
+    for question in reversed(questions):
+
+        def ask(client, question=question):  # type: ignore[no-untyped-def]
+            chat = client.create_chat()
+            client.send(chat.id, question)
+            return chat.id
+
+        before = len(chats)
+        window.context.operations.run(window, ask, done=chats.append)
+        until(lambda before=before: len(chats) > before, 20, "the chat")
+        wait(0.5)
+        until(lambda: window.state.engine.status == "ready", 120, "the answer")
+        wait(0.5)
+    window.context.operations.run(window, lambda client: client.change_chat(chats[-1], pinned=True))
+    window.reveal("chat", "chat", chats[-1])
+    wait(1.0)
+
+
+def settle(window, page, wait) -> None:  # type: ignore[no-untyped-def]
+    """Let a page lay itself out and fetch what it shows; the Monitor looks at the last minute."""
+    wait(0.4)
+    if page == "monitor":
+        ranges = getattr(window.pages.current_page, "_ranges", None)
+        if ranges is not None and ranges.current() != "60":
+            ranges.button("60").click()
+        wait(1.2)
+    if page == "presets":
+        wait(0.4)
+
+
+def overlays(window, folder, until, wait, shot) -> None:  # type: ignore[no-untyped-def]
+    """Picker, palette, shortcuts and an error with its remedies, over the chat page."""
+    window.show_page("chat")
+    wait(0.5)
+    window.choose_model()
+    wait(0.6)
+    shot("model-picker-dark-en-1280")
+    window.open_palette()
+    overlay = window.overlay()
+    overlay.field.setText("context")
+    wait(0.6)
+    shot("palette-dark-en-1280")
+    window.open_shortcuts()
+    wait(0.3)
+    shot("shortcuts-dark-en-1280")
+    window.dismiss_overlay()
+    bad = folder / "refuse-half-downloaded.gguf"
+    bad.write_bytes(b"GGUF" + bytes(400))
+    window.loading.load(str(bad))
+    until(lambda: bool(window.notices.banners()), 30, "the error")
+    wait(0.5)
+    shot("error-dark-en-1280")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
