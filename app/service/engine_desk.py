@@ -146,6 +146,14 @@ class EngineDesk:
         threading.Thread(target=self._run_load, args=(job,), name="load", daemon=True).start()
         return job
 
+    def refused(self, error: PultError) -> None:
+        """Show why a load was refused before it began, unless something is loaded or being loaded."""
+        with self._lock:
+            if self._state.status in (EngineStatus.EMPTY, EngineStatus.FAILED):
+                self._set(
+                    EngineState(status=EngineStatus.FAILED, error=error.info(), worker_pid=self._pid_now())
+                )
+
     def cancel(self) -> EngineState:
         """Cancel the load under way, or else stop the answers being written."""
         with self._lock:

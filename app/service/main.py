@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from app.service.models import ModelLibrary
 
 
+FIRST_LOAD_SECONDS = 1.0
+
+
 @dataclass
 class ServeOptions:
     """How to serve. `engine` is "llama" or "fake[:tokens per second]"; `values` are settings over the preset's."""
@@ -205,6 +208,10 @@ class _Server(uvicorn.Server):
 
 
 def _announce(services: Services, options: ServeOptions) -> None:
+    if options.model:
+        first = threading.Thread(target=_first_load, args=(services, options), name="first load", daemon=True)
+        first.start()
+        first.join(FIRST_LOAD_SECONDS)  # so that who waits for us finds it loading, unless the disk is slow
     if other_service() is None:
         record = {
             "address": services.address,
@@ -229,8 +236,6 @@ def _announce(services: Services, options: ServeOptions) -> None:
         # service.json may belong to another service that lives already; the parent's pipe is private.
         print(f"token {services.token}", flush=True)  # noqa: T201 - for the parent alone
     services.log.add("info", "service", f"Pult {__version__} serves {services.address}, pid {os.getpid()}.")
-    if options.model:
-        threading.Thread(target=_first_load, args=(services, options), name="first load", daemon=True).start()
 
 
 def _first_load(services: Services, options: ServeOptions) -> None:
@@ -239,7 +244,9 @@ def _first_load(services: Services, options: ServeOptions) -> None:
             plan_for(services, model=options.model, preset=options.preset, values=dict(options.values))
         )
     except PultError as error:
+        services.engine.refused(error)
         services.log.problem(error)
+        print(f"pult: {error.sentence}", file=sys.stderr, flush=True)  # noqa: T201 - for the person at the terminal
 
 
 def _stopping(services: Services) -> None:

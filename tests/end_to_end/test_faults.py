@@ -258,3 +258,13 @@ def test_missing_token_and_foreign_host_on_the_real_service(tmp_path: Path) -> N
         assert served.get("/api/state")["type"] == "state"
         assert psutil.pid_exists(served.process.pid)
     assert paths.chats_db().name == "chats.db"
+
+
+def test_serving_a_model_that_is_not_there_serves_on_and_says_so(tmp_path: Path) -> None:
+    with serve(tmp_path / "data", "--model", str(tmp_path / "gone.gguf")) as served:
+        engine = served.get("/api/state")["engine"]
+        assert engine["status"] == "failed" and "gone.gguf" in engine["error"]["sentence"]
+        refused = served.client.post(
+            "/v1/chat/completions", json={"messages": [{"role": "user", "content": "hi"}]}
+        )
+        assert refused.status_code == 409 and "gone.gguf" in refused.json()["error"]["message"]

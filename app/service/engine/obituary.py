@@ -6,6 +6,7 @@ No exit codes and no signal numbers reach a person; the raw material goes into t
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Iterable
@@ -375,6 +376,8 @@ def _word(returncode: int | None) -> str | None:
     code = returncode & 0xFFFFFFFF
     if code in _WINDOWS:
         return _WINDOWS[code]
+    if returncode == 3 and os.name == "nt":  # what abort() of Microsoft's runtime ends with
+        return "SIGABRT"
     if 128 < returncode < 160:  # a shell's way to tell of a signal
         return _word(128 - returncode)
     return None
