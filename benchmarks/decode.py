@@ -12,7 +12,8 @@ loop for nothing. Every round begins with words of its own, so that no cache sho
 median of the rounds' ratios.
 
 Without --model a random Qwen3-MoE of 450 MB with Qwen's vocabulary is written to a temporary folder. --window
-also opens Pult's window on the service, offscreen, with its charts running.
+also opens Pult's window on the service, offscreen, with its charts running; --listener, for machines without
+Qt, attaches a process that reads and parses the same stream of events.
 """
 
 from __future__ import annotations
@@ -150,6 +151,14 @@ def pult(options: argparse.Namespace, folder: Path) -> Iterator[Server]:
             offscreen = {**environment, "QT_QPA_PLATFORM": "offscreen"}
             window = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=offscreen)
             time.sleep(4)
+        elif options.listener:
+            listen = "import sys, threading\nfrom app.client.service_client import ServiceClient\n"
+            listen += "for _ in ServiceClient(*sys.argv[1:]).events(threading.Event()): pass"
+            token = token_file.read_text().strip()
+            window = subprocess.Popen(
+                [sys.executable, "-c", listen, ready[1], token], cwd=ROOT, env=environment
+            )
+            time.sleep(2)
         yield Server("pult", ready[1], model=loaded["model"]["id"], headers=headers, extra={})
     finally:
         for process in (window, service):
@@ -234,6 +243,9 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="also measure the bare loop with graph sampling")
     parser.add_argument("--llama-server", metavar="BINARY")
     parser.add_argument("--window", action="store_true")
+    parser.add_argument(
+        "--listener", action="store_true", help="where Qt is missing: read /events as the window does"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not options.threads:

@@ -1,15 +1,16 @@
 """What the window costs: first paint, event-loop stalls while an answer streams, memory, idle CPU.
 
-Everything is the real program: `python -m app` for the first paint; window, service and scripted engine at 300 tokens a second
-with the Monitor's charts and a chat alive for the rest. Prints a table and one line of JSON.
+Everything is the real program: `python -m app` for the first paint; window, service and scripted engine at
+300 tokens a second with the Monitor's charts and a chat alive for the rest. Prints a table and one line of
+JSON.
 
-- First paint: from starting the process to the end of the main window's first paint event, process start and imports
-  included; median of --starts cold processes on a warm page cache.
-- Stall: how late a precise 2 ms timer on the window's thread fires beyond its due time. A callback that holds the thread for
-  20 ms delays the timer by up to 20 ms, so the 99th percentile over all ticks is weighted by ticks; the share of wall time spent
-  in stalls over 16 ms is told beside it, because ticks that never happened cannot be counted.
-- RSS: of the window's process only, at the end of the streaming. Idle CPU: of the window's process, nothing loaded changes,
-  the Monitor shown, after ten seconds of rest.
+- First paint: from starting the process to the end of the main window's first paint event, process start and
+imports included; median of --starts cold processes on a warm page cache. - Stall: how late a precise 2 ms
+timer on the window's thread fires beyond its due time. A callback that holds the thread for 20 ms delays the
+timer by up to 20 ms, so the 99th percentile over all ticks is weighted by ticks; the share of wall time spent
+in stalls over 16 ms is told beside it, because ticks that never happened cannot be counted. - RSS: of the
+window's process only, at the end of the streaming. Idle CPU: of the window's process, nothing loaded changes,
+the Monitor shown, after ten seconds of rest.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def first_paint(starts: int) -> dict[str, float]:
 
 def streaming(folder: Path, seconds: float, idle_seconds: float) -> dict[str, float | int | None]:
     import psutil
-    from PySide6.QtCore import Qt, QTimer
+    from PySide6.QtCore import QEventLoop, QTimer
 
     from app.ui.main import WindowOptions, application, open_window
     from app.ui.window_memory import WindowMemory
@@ -118,8 +119,9 @@ def streaming(folder: Path, seconds: float, idle_seconds: float) -> dict[str, fl
 
     def turn(length: float) -> None:
         """Run the event loop as Qt does: asleep until something happens."""
-        QTimer.singleShot(round(length * 1000), Qt.TimerType.PreciseTimer, app, app.quit)
-        app.exec()
+        loop = QEventLoop()
+        QTimer.singleShot(round(length * 1000), loop.quit)
+        loop.exec()
 
     def until(condition, limit: float, what: str) -> None:  # type: ignore[no-untyped-def]
         end = time.monotonic() + limit
@@ -162,7 +164,8 @@ def streaming(folder: Path, seconds: float, idle_seconds: float) -> dict[str, fl
 
 
 def stream_on(window, page, seconds, turn, until):  # type: ignore[no-untyped-def]
-    """Stream one long answer with `page` in front; return how late each tick was, in ms, and the tokens that came."""
+    """Stream one long answer with `page` in front; return how late each tick was, in ms, and the tokens
+    that came."""
     from PySide6.QtCore import QObject, Qt, QTimer
 
     asked: list[str] = []
