@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
 import jinja2
-from jinja2.ext import loopcontrols
+from jinja2 import nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from app.service.engine.thought import CLOSE, OPEN, Split, ThoughtSplitter, held_back
@@ -51,6 +53,16 @@ class Prompt(NamedTuple):
     text: str
     inside_thought: bool
     stable_length: int
+
+
+class _GenerationTag(Extension):
+    """`{% generation %}` marks what a model wrote, for training; here its inside simply counts."""
+
+    tags = {"generation"}  # noqa: RUF012  # Jinja's own form
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class ChatTemplate:
@@ -217,7 +229,7 @@ def _object(arguments: str) -> Any:
 
 def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
     """Hugging Face's `tojson`: not HTML-escaped, in the language's own letters."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=list)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -229,7 +229,9 @@ class AnswerWriter:
         if len(self._context.tokens) + len(tokens) >= self._context.size:
             return False
         # The tokens count as thought, as if the model had written them.
-        self._context.read(tokens, output=True)
+        for at in range(0, len(tokens), self._context.chunk):
+            part = tokens[at : at + self._context.chunk]
+            self._context.read(part, output=at + len(part) == len(tokens))
         self._sampler.accept(tokens)
         self._tokens += len(tokens)
         self._thought_tokens += len(tokens)

@@ -48,7 +48,7 @@ from app.shared.errors import (
 from app.shared.settings import ModelFacts, Stage, changed_stages, check_values
 
 _GPU_FRAME_SECONDS = 1 / 60
-_CPU_FRAME_SECONDS = 1 / 20  # every frame wakes other processes on the cores that compute
+_CPU_FRAME_SECONDS = 1 / 15  # every frame wakes other processes on the cores that compute
 _SAMPLER_NOTES = {
     "backend": "Tokens are drawn inside the compute graph. The same seed gives the same text on this machine.",
     "unsorted": "Tokens are drawn inside the compute graph; with top-p at 1 its candidates are not sorted, so the "

@@ -183,6 +183,17 @@ def test_a_thought_budget_closes_the_thought(loaded: Loaded, files: dict[str, Pa
     assert "".join(event.thought for event in events if isinstance(event, AnswerDelta)) == last.thought
 
 
+def test_the_smallest_batch_still_reads_prompts_and_closes_thoughts(
+    loaded: Loaded, files: dict[str, Path]
+) -> None:
+    values = {"thinking_budget": 3, "temperature": 0}
+    loaded.load(files["opens"])
+    usual = loaded.answer("hello", max_tokens=30, values=values)
+    loaded.load(files["opens"], batch=1, ubatch=1)
+    small = loaded.answer("hello", max_tokens=30, values=values)
+    assert small.text and (small.thought, small.text) == (usual.thought, usual.text)
+
+
 def test_thinking_off_leaves_no_thought(loaded: Loaded, files: dict[str, Path]) -> None:
     loaded.load(files["opens"])
     last = loaded.answer("hello", values={"thinking": False})
