@@ -7,14 +7,13 @@ their own modules and are named here because they belong to the format.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
 import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
+from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from app.service.engine.thought import CLOSE, OPEN, Split, ThoughtSplitter, held_back
@@ -33,6 +32,9 @@ __all__ = [
     "declared_tools",
     "parse_call",
 ]
+
+# Marks what a model wrote, for training. Some files put the halves into different branches, which no tag can do.
+_GENERATION = re.compile(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}")
 
 CHATML = """\
 {%- for message in messages %}
@@ -53,16 +55,6 @@ class Prompt(NamedTuple):
     text: str
     inside_thought: bool
     stable_length: int
-
-
-class _GenerationTag(Extension):
-    """`{% generation %}` marks what a model wrote, for training; here its inside simply counts."""
-
-    tags = {"generation"}  # noqa: RUF012  # Jinja's own form
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class ChatTemplate:
@@ -88,7 +80,7 @@ class ChatTemplate:
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         try:
-            self._template = environment.from_string(self.source)
+            self._template = environment.from_string(_GENERATION.sub(r"{%\1 set _ = 0 \2%}", self.source))
         except jinja2.TemplateError as problem:
             raise BadRequest(
                 "The chat template in the model's file cannot be read: {reason}. Use another file of it.",
