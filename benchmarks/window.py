@@ -152,11 +152,13 @@ def streaming(folder: Path, seconds: float, idle_seconds: float) -> dict[str, fl
         result["stall_p99_ms"] = ordered[int(len(ordered) * 0.99)]
         result["rss_bytes"] = me.memory_info().rss
         until(lambda: window.state.engine is not None and window.state.engine.status == "ready", 60, "rest")
-        window.show_page("monitor")
-        turn(10.0)
-        before = sum(me.cpu_times()[:2])
-        turn(idle_seconds)
-        result["idle_cpu_percent"] = (sum(me.cpu_times()[:2]) - before) / idle_seconds * 100
+        for page in ("chat", "monitor"):
+            window.show_page(page)
+            turn(10.0)
+            before = sum(me.cpu_times()[:2])
+            turn(idle_seconds)
+            result[f"idle_cpu_percent_{page}"] = (sum(me.cpu_times()[:2]) - before) / idle_seconds * 100
+        result["idle_cpu_percent"] = result["idle_cpu_percent_chat"]
     finally:
         window.close()
         window.shut_down()
