@@ -52,6 +52,13 @@ def highlight_lines(text: str, language: str) -> Iterator[tuple[Span, ...]]:
         yield ()
 
 
+def prepare(language: str) -> None:
+    """Compile a language's grammar, which takes tens of milliseconds the first time; any thread may do it."""
+    lexer = _lexer(_ALIASES.get(language, language))
+    if lexer is not None:
+        next(iter(lexer.get_tokens(" ")), None)
+
+
 @lru_cache(maxsize=32)
 def _lexer(language: str) -> Lexer | None:
     if not language or language in ("text", "plain", "txt", "none"):

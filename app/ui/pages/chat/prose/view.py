@@ -17,6 +17,7 @@ from app.ui.pages.chat.markdown import Block, Code, MarkdownStream, Paragraph, R
 from app.ui.pages.chat.markdown.highlight import Span, highlight_lines
 from app.ui.pages.chat.prose.box import Box, ParagraphBox, ProseStyle, RuleBox, Shade
 from app.ui.pages.chat.prose.code_box import HEAD_PX, CodeBox
+from app.ui.pages.chat.prose.grammars import grammars
 from app.ui.pages.chat.prose.table_box import TableBox
 from app.ui.pages.chat.prose.units import units
 from app.ui.theme import themes
@@ -66,8 +67,10 @@ class ProseView(QWidget):
         self._rest_timer.setInterval(0)
         self._rest_timer.timeout.connect(self._take_rest)
         self._growing = False
+        self._colour_due = False
         self.setMouseTracking(True)
         themes().changed.connect(self._restyle)
+        grammars().ready.connect(self._grammar_ready)
 
     # What is shown
 
@@ -100,7 +103,9 @@ class ProseView(QWidget):
             self._stream.finish()
         self._take_blocks(self._stream.blocks, self._stream.changed_from)
         if not growing:
-            self._colour_all()
+            self._colouring = []
+            self._colour_timer.start(0)  # not in this turn: what is new is shown first
+            self._colour_due = True
         self.setAccessibleDescription(source if not growing else "")
 
     def _set_plain(self, source: str) -> None:
@@ -241,16 +246,35 @@ class ProseView(QWidget):
         self._colouring = [
             (box, 0, highlight_lines("\n".join(box.lines), box.block.language))
             for box in self._boxes
-            if isinstance(box, CodeBox) and box.block.language and box.coloured != box.text
+            if isinstance(box, CodeBox)
+            and box.block.language
+            and box.coloured != box.text
+            and grammars().has(box.block.language)
         ]
         if self._colouring:
             self._colour_slice()
 
+    def _grammar_ready(self, language: str) -> None:
+        if not self._growing and any(
+            isinstance(box, CodeBox) and box.block.language == language for box in self._boxes
+        ):
+            self._colour_all()
+
     def _colour_slice(self) -> None:
         """Colour for a few milliseconds and go on in the next turn of the loop."""
+        if self._colour_due:
+            self._colour_due = False
+            self._colour_all()
+            return
         end = time.perf_counter() + SLICE_SECONDS
-        if self._growing and not self._colouring and self._boxes and isinstance(self._boxes[-1], CodeBox):
-            box = self._boxes[-1]
+        last = self._boxes[-1] if self._boxes else None
+        if (
+            self._growing
+            and not self._colouring
+            and isinstance(last, CodeBox)
+            and grammars().has(last.block.language)
+        ):
+            box = last
             start = box.tail_to_colour()
             tail = "\n".join(box.lines[start:])
             self._colouring = [(box, start, highlight_lines(tail, box.block.language))]
