@@ -52,8 +52,8 @@ class PresetsPage(Page):
         state = context.state
         state.presetsChanged.connect(self._presets_came)
         state.modelsChanged.connect(self._models_came)
-        state.engineChanged.connect(lambda _: self._engine_changed())
-        state.telemetryChanged.connect(lambda _: self._show_memory() if self.isVisible() else None)
+        state.engineChanged.connect(self._engine_changed)
+        state.telemetryChanged.connect(self._telemetry_came)
         self._presets_came()
         self._models_came()
 
@@ -232,7 +232,7 @@ class PresetsPage(Page):
         self._panel.show_models(cards, self._model_path)
         self._show_model()
 
-    def _engine_changed(self) -> None:
+    def _engine_changed(self, _engine: object = None) -> None:
         model = self.context.state.model
         known = [card.path for card in self.context.state.models]
         if model is not None and model.path in known and model.path != self._model_path:
@@ -255,6 +255,10 @@ class PresetsPage(Page):
         self._form.set_model(facts, card.name if card is not None else "")
         self._form.set_loaded(self._loaded_values())
         self._show_memory()
+
+    def _telemetry_came(self, _sample: object) -> None:
+        if self.isVisible():
+            self._show_memory()
 
     def _show_memory(self) -> None:
         self._panel.show_memory(self._card(), self._form.values, self.context.state.telemetry)
