@@ -220,7 +220,13 @@ class Answers:
                 what=f"{type(error).__name__}: {error}"[:300],
                 remedies=("log",),
             )
-        self._end(writing, finished, failure, started, model)
+        try:
+            self._end(writing, finished, failure, started, model)
+        except Exception as error:  # noqa: BLE001 - the border of this thread: reported, and the answer is not left open
+            self._log.crash("answer", error)
+        finally:
+            with self._lock:
+                self._writing.pop(writing.message.id, None)
 
     def _take(self, writing: _Writing, delta: AnswerDelta) -> None:
         writing.text += delta.text
@@ -280,6 +286,7 @@ class Answers:
         timings = finished.timings if finished is not None else Timings()
         self._say(writing, timings=timings if finished is not None else None)
         now = time.time()
+        began = min(writing.started_at, now)  # the clock may have been set back meanwhile
         facts = AnswerFacts(
             model=model.name if model is not None else None,
             preset=model.preset if model is not None else None,
@@ -289,8 +296,8 @@ class Answers:
             timings=timings,
             finish_reason=finished.finish_reason if finished is not None else None,
             error=failure.sentence if failure is not None else None,
-            energy_joules=self._telemetry.energy_joules(writing.started_at, now),
-            peak_vram_bytes=self._telemetry.peak_vram_bytes(writing.started_at, now),
+            energy_joules=self._telemetry.energy_joules(began, now),
+            peak_vram_bytes=self._telemetry.peak_vram_bytes(began, now),
         )
         state: EndState = "failed" if failure is not None or finished is None else "done"
         if finished is not None and finished.finish_reason == "cancelled":
@@ -312,9 +319,6 @@ class Answers:
         except Exception as error:  # noqa: BLE001 - the border of this thread: the text is kept and the failure reported
             self._log.crash("chat store", error)
             self._keep(writing, ending, None)
-        finally:
-            with self._lock:
-                self._writing.pop(message_id, None)
         if failure is not None:
             self._log.add("error", "service", f"An answer failed: {failure.sentence}")
 
