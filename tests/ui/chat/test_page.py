@@ -462,3 +462,49 @@ def test_labels_a_quarter_longer_still_fit(
         if widget.isVisible() and widget.parent() is longer.composer:
             assert widget.geometry().right() <= longer.composer.width(), widget
     longer.hide()
+
+
+def test_prefill_and_tool_calls_are_shown(page: ChatPage, desk: Desk) -> None:
+    from app.shared.engine import ToolCall
+
+    page.composer.set_text("Weather?")
+    page.composer.send.click()
+    answer = page.session.messages[-1].id
+    desk.client.write(answer, prefill_fraction=0.42)
+    view = _answer_view(page)
+    assert view._waiting.text() == "Reading the prompt, 42%" and view._progress.isVisible()
+    desk.client.write(answer, text="Looking.", tokens=2)
+    assert not view._waiting.isVisible() and not view._progress.isVisible()
+    call = ToolCall(id="1", name="weather", arguments='{"city": "Омск"}')
+    desk.client.messages[answer] = desk.client.messages[answer].model_copy(update={"tool_calls": (call,)})
+    desk.client.finish(answer)
+    calls = _answer_view(page)._calls
+    assert calls is not None and "weather" in calls.source and '"city": "Омск"' in calls.source
+
+
+def test_words_typed_while_the_first_message_is_on_its_way_stay(page: ChatPage, desk: Desk) -> None:
+    page.composer.set_text("First")
+    opened = page.session.open
+
+    def slow_open(chat_id: str | None, **more: object) -> None:
+        page.composer.set_text("typed meanwhile")
+        opened(chat_id)
+
+    page.session.open = slow_open  # type: ignore[method-assign]  # a service that takes its time
+    page.composer.send.click()
+    assert page.session.chat_id is not None
+    assert page.composer.text == "typed meanwhile"
+    page.session.open = opened  # type: ignore[method-assign]  # as above
+    page.new_chat()
+    assert page.composer.text == ""
+
+
+def test_a_temporary_chat_gone_with_its_service_closes(page: ChatPage, desk: Desk) -> None:
+    page.column.temporary.click()
+    page.composer.set_text("Secret")
+    page.composer.send.click()
+    assert desk.client.called("create_chat") == [True]
+    assert page.column.temporary.isChecked()
+    desk.client.chats_kept.clear()
+    desk.say_state()
+    assert page.session.chat_id is None

@@ -63,6 +63,7 @@ class ChatPage(Page):
         self._panel_wanted = True
         self._was_folded: bool | None = None
         self._placing_draft = False
+        self._just_begun: str | None = None
         self._build()
         self._connect()
         self._engine_changed(context.state.engine)
@@ -109,7 +110,6 @@ class ChatPage(Page):
         session.writingChanged.connect(self._writing_changed)
         session.grew.connect(self._show_live_context)
         session.failed.connect(self._say_problem)
-        session.lost.connect(self.drafts.forget)
         composer.submitted.connect(self._send)
         composer.stopAsked.connect(session.stop)
         composer.textEdited.connect(self._draft_edited)
@@ -280,6 +280,11 @@ class ChatPage(Page):
     def _open_changed(self) -> None:
         chat = self.session.chat
         self._branch(None)
+        if chat is not None and chat.id == self._just_begun:
+            # What was typed while the first message was on its way belongs to the chat that it began.
+            self.drafts.keep(None, "")
+            self.drafts.keep(chat.id, self.composer.text)
+        self._just_begun = None
         if chat is not None:
             self._temporary = chat.temporary
         self._heading_changed()
@@ -406,7 +411,7 @@ class ChatPage(Page):
             self._branch(None)
             self.drafts.keep(chat_id, "")
             if chat_id is None:
-                self.drafts.keep(target, "")
+                self._just_begun = target
             self.conversation.follow()
             self.focus_main()
 

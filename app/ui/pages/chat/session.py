@@ -110,7 +110,14 @@ class ChatSession(QObject):
             if self.chat_id == chat_id:
                 self._take_view(view)
 
-        self._run(lambda client: client.chat(chat_id), done=shown)
+        def not_there(error: PultError) -> None:
+            # A temporary chat is gone with the service that kept it.
+            if error.status == 404 and self.chat_id == chat_id:
+                self._take_removed(chat_id)
+            else:
+                self._say(error)
+
+        self._run(lambda client: client.chat(chat_id), done=shown, failed=not_there)
 
     def _show(self, view: ChatView | None) -> None:
         self.chat = view.chat if view is not None else None

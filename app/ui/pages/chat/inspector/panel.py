@@ -48,7 +48,7 @@ class Inspector(Surface):
         outer.setContentsMargins(1, 0, 0, 0)
         outer.addWidget(scroll)
         self.setAccessibleName(tr("Inspector"))
-        self.sampling.valueChosen.connect(lambda key, value: self.set_values({key: value}))
+        self.sampling.valuesChosen.connect(self.set_values)
         self.system_prompt.chosen.connect(lambda text: self.set_values({"system_prompt": text or None}))
         context.state.engineChanged.connect(self.show_engine)
         self.show_engine(context.state.engine)

@@ -20,9 +20,9 @@ LABEL_MAX_PX = 92
 
 
 class Sampling(QWidget):
-    """Read at a glance; the pencil turns the values into fields. `valueChosen(key, value or None)`."""
+    """Read at a glance; the pencil turns the values into fields. `valuesChosen({key: value or None})`."""
 
-    valueChosen = Signal(str, object)  # noqa: N815 - Qt's naming of signals
+    valuesChosen = Signal(object)  # noqa: N815 - Qt's naming of signals
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -79,7 +79,7 @@ class Sampling(QWidget):
             label = ElidedLabel(tr(knob.label), "body", "text2")
             label.setToolTip(tr(knob.changes))
             field = _field(knob)
-            field.numberEdited.connect(lambda value, of=key: self.valueChosen.emit(of, value))
+            field.numberEdited.connect(lambda value, of=key: self.valuesChosen.emit({of: value}))
             field.problemChanged.connect(self._show_problem)
             grid.addWidget(label, at, 0)
             grid.addWidget(field, at, 1)
@@ -120,8 +120,7 @@ class Sampling(QWidget):
         self.problem.setVisible(bool(sentence))
 
     def _reset(self) -> None:
-        for key in KEYS:
-            self.valueChosen.emit(key, None)
+        self.valuesChosen.emit(dict.fromkeys(KEYS))
 
 
 def _field(knob: Setting) -> NumberField:

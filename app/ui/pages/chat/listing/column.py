@@ -265,11 +265,21 @@ class ChatColumn(Surface):
         return menu
 
     def start_renaming(self, chat_id: str) -> None:
-        """Open the title's editor in the list."""
+        """Open the title's editor in the list; a dialog if the chat is not listed now."""
         index = self.model.index_of(chat_id)
         if index.isValid():
             self.view.setCurrentIndex(index)
             self.view.edit(index)
+            return
+        title = self.chats[chat_id].title if chat_id in self.chats else ""
+        ask_for_name(
+            self,
+            tr("Rename the chat"),
+            tr("Chat title"),
+            title,
+            tr("Rename"),
+            lambda name: self.rename(chat_id, name),
+        )
 
     def _change(self, chat_id: str, **changes: object) -> None:
         def work(client: ServiceClient) -> Chat:
