@@ -1,1 +1,1 @@
-"""The form made from the table of settings: one row a knob, its explanation under the focused one."""
+"""Forms made from the table of settings: one row a knob, with its stage, its tick, its explanation and its errors."""

@@ -1,1 +1,1 @@
-"""The Presets page: the list, the form made from the table, what loading would change."""
+"""The Presets page: the list, the form, and what a preset would mean for a model."""

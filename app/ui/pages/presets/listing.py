@@ -1,239 +1,197 @@
-"""The list of presets: mine, shipped; what differs from loaded has a dot, what is loaded says so."""
+"""The list of presets: mine, then shipped; a dot for unsaved changes, a word for the one that is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QStandardItem, QStandardItemModel
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import (
-    QAbstractItemView,
+    QFrame,
     QHBoxLayout,
-    QListView,
+    QListWidget,
+    QListWidgetItem,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QVBoxLayout,
-    QWidget,
 )
 
-from app.shared.engine import SettingValue
 from app.shared.presets import Preset
-from app.shared.settings import settings
-from app.ui.controls import IconButton, Label, SearchField, Surface
+from app.ui.controls import IconButton, SearchField, Surface
 from app.ui.controls.painting import draw_box
-from app.ui.forms.row import value_words
+from app.ui.forms.words import summary
 from app.ui.i18n import error_sentence, tr
 from app.ui.theme import theme, themes
 
-PRESET = Qt.ItemDataRole.UserRole + 1
-DETAIL = Qt.ItemDataRole.UserRole + 2
-EDITED = Qt.ItemDataRole.UserRole + 3
-LOADED = Qt.ItemDataRole.UserRole + 4
-Index = QModelIndex | QPersistentModelIndex
-
-
-def summary(values: Mapping[str, SettingValue]) -> str:
-    """Return a preset in a few words: context, then what is unusual about it."""
-    table = settings()
-    words = [value_words(table["context"], values.get("context"))]
-    if values.get("rope_scaling") == "yarn":
-        words.append(
-            "YaRN ×" + value_words(table["yarn_factor"], values.get("yarn_factor")).removesuffix("0")
-        )
-    if "experts" in values:
-        words.append(tr("{count} experts", count=values["experts"]))
-    if values.get("moe_cpu_layers"):
-        count = value_words(table["moe_cpu_layers"], values["moe_cpu_layers"])
-        words.append(tr("{count} MoE layers on CPU", count=count))
-    if "gpu_layers" in values:
-        words.append(tr("{count} GPU layers", count=values["gpu_layers"]))
-    if "kv_k" in values or "kv_v" in values:
-        kinds = {str(values.get("kv_k", "f16")), str(values.get("kv_v", "f16"))}
-        words.append("/".join(sorted(kinds)))
-    if values.get("thinking") is False:
-        words.append(tr("no thinking"))
-    if "temperature" in values:
-        words.append(tr("temp {value}", value=value_words(table["temperature"], values["temperature"])))
-    return " · ".join(words)
-
-
-class _Delegate(QStyledItemDelegate):
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        heading = index.data(PRESET) is None
-        return QSize(80, theme().metric("list_group") if heading else theme().metric("list_row"))
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        look = theme()
-        painter.save()
-        box = QRectF(option.rect)
-        state = option.state
-        preset = index.data(PRESET)
-        text = str(index.data(Qt.ItemDataRole.DisplayRole))
-        left = box.left() + 12
-        vertical = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        if preset is None:
-            painter.setFont(look.font("label_strong"))
-            painter.setPen(look.color("text3"))
-            painter.drawText(QRectF(left, box.top() + 4, box.width(), box.height() - 4), vertical, text)
-            painter.restore()
-            return
-        chosen = bool(state & QStyle.StateFlag.State_Selected)
-        over = bool(state & QStyle.StateFlag.State_MouseOver)
-        if chosen or over:
-            draw_box(
-                painter, box.adjusted(0, 1, 0, -1), radius=6, fill=look.color("bg3" if chosen else "bg2")
-            )
-        right = box.right() - 10
-        if index.data(LOADED):
-            painter.setFont(look.font("label_strong"))
-            painter.setPen(look.color("ok"))
-            words = tr("loaded")
-            width = QFontMetrics(look.font("label_strong")).horizontalAdvance(words)
-            painter.drawText(QRectF(right - width, box.top() + 5, width + 1, 20), vertical, words)
-            right -= width + 8
-        if index.data(EDITED):
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(look.color("accent"))
-            painter.drawEllipse(QRectF(right - 6, box.top() + 12, 6, 6))
-            right -= 12
-        painter.setFont(look.font("control"))
-        painter.setPen(look.color("text" if not index.data(PRESET).problem else "err"))
-        room = int(right - left - 4)
-        name = QFontMetrics(look.font("control")).elidedText(text, Qt.TextElideMode.ElideRight, room)
-        painter.drawText(QRectF(left, box.top() + 5, room + 2, 20), vertical, name)
-        painter.setFont(look.font("caption"))
-        painter.setPen(look.color("text3"))
-        room = int(box.right() - 8 - left)
-        metrics = QFontMetrics(look.font("caption"))
-        detail = metrics.elidedText(str(index.data(DETAIL)), Qt.TextElideMode.ElideRight, room)
-        painter.drawText(QRectF(left, box.top() + 23, room + 2, 18), vertical, detail)
-        painter.restore()
-
-
-class _View(QListView):
-    deletePressed = Signal()  # noqa: N815
-    renamePressed = Signal()  # noqa: N815
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Delete:
-            self.deletePressed.emit()
-        elif event.key() == Qt.Key.Key_F2:
-            self.renamePressed.emit()
-        else:
-            super().keyPressEvent(event)
+NAME, LINE, LOADED, DIRTY, BROKEN, HEADING = (Qt.ItemDataRole.UserRole + n for n in range(6))
 
 
 class PresetList(Surface):
-    """The left column. `chosen` tells a preset's name, `wanted` an act by name: new, delete, rename, menu."""
+    """Presets by group with a search above. `chosen` tells the name; `added` that a new one is wanted."""
 
     chosen = Signal(str)
-    newWanted = Signal()  # noqa: N815
-    deleteWanted = Signal()  # noqa: N815
-    renameWanted = Signal()  # noqa: N815
-    menuWanted = Signal(str, QPoint)  # noqa: N815
+    added = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("bg1", parent, edges="r")
-        self._presets: tuple[Preset, ...] = ()
-        self._edited: frozenset[str] = frozenset()
+    def __init__(self) -> None:
+        super().__init__("bg1", edges="r")
+        self.search = SearchField(tr("Search"), label=tr("Search presets"))
+        self.search.searched.connect(lambda _text: self._fill())
+        self.add = IconButton("plus", tr("New preset"))
+        self.add.clicked.connect(self.added)
+        self.list = QListWidget()
+        self.list.setFrameShape(QFrame.Shape.NoFrame)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setItemDelegate(_Rows(self.list))
+        self.list.setAccessibleName(tr("Presets"))
+        self.list.setMouseTracking(True)
+        self.list.currentItemChanged.connect(self._current_changed)
+        self._presets: Sequence[Preset] = ()
+        self._drafts: Mapping[str, object] = {}
         self._loaded: str | None = None
-        self._current: str | None = None
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 12, 12, 8)
-        layout.setSpacing(8)
+        self._quiet = False
         head = QHBoxLayout()
-        head.setSpacing(8)
-        self.search = SearchField(placeholder=tr("Search"))
-        self.search.searched.connect(lambda _: self._fill())
+        head.setContentsMargins(12, 12, 8, 8)
+        head.setSpacing(4)
         head.addWidget(self.search, 1)
-        new = IconButton("plus", tr("New preset"), size=28)
-        new.clicked.connect(self.newWanted)
-        head.addWidget(new)
-        layout.addLayout(head)
-        self._model = QStandardItemModel(self)
-        self.view = _View()
-        self.view.setModel(self._model)
-        self.view.setItemDelegate(_Delegate(self.view))
-        self.view.setFrameShape(QListView.Shape.NoFrame)
-        self.view.setMouseTracking(True)
-        self.view.setAccessibleName(tr("Presets"))
-        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.view.customContextMenuRequested.connect(self._menu)
-        self.view.deletePressed.connect(self.deleteWanted)
-        self.view.renamePressed.connect(self.renameWanted)
-        self.view.selectionModel().currentChanged.connect(self._moved)
-        layout.addWidget(self.view, 1)
-        self._nothing = Label(tr("No preset matches."), "secondary", "text3")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        layout.addWidget(self._nothing)
-        self._nothing.hide()
-        themes().changed.connect(self.view.viewport().update)
+        head.addWidget(self.add)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 1, 0)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addWidget(self.list, 1)
+        themes().changed.connect(self.list.viewport().update)
 
     def show_presets(
-        self, presets: Sequence[Preset], *, edited: frozenset[str], loaded: str | None, current: str | None
+        self,
+        presets: Sequence[Preset],
+        *,
+        current: str | None,
+        drafts: Mapping[str, object],
+        loaded: str | None,
     ) -> None:
-        """Show these presets; the scroll position and the selection stay where they can."""
-        told = (tuple(presets), edited, loaded, current)
-        if told == (self._presets, self._edited, self._loaded, self._current):
-            return
-        self._presets, self._edited, self._loaded, self._current = told
-        self._fill()
+        """Show these; `drafts` names those with unsaved changes."""
+        self._presets, self._drafts, self._loaded = presets, drafts, loaded
+        self._fill(current)
 
-    def _fill(self) -> None:
-        wanted = self.search.text().strip().casefold()
-        shown = [p for p in self._presets if not wanted or wanted in f"{p.name} {p.description}".casefold()]
-        selection = self.view.selectionModel()
-        selection.blockSignals(True)
-        place = self.view.verticalScrollBar().value()
-        self._model.clear()
-        for title, group in (
-            (tr("Mine"), [p for p in shown if not p.shipped]),
-            (tr("Shipped"), [p for p in shown if p.shipped]),
-        ):
-            if not group:
+    def current(self) -> str | None:
+        """Return the chosen preset's name."""
+        item = self.list.currentItem()
+        return None if item is None or item.data(NAME) is None else str(item.data(NAME))
+
+    def names(self) -> list[str]:
+        """Return the names on screen, in order."""
+        items = (self.list.item(row) for row in range(self.list.count()))
+        return [str(item.data(NAME)) for item in items if item.data(NAME) is not None]
+
+    def _fill(self, current: str | None = None) -> None:
+        current = current or self.current()
+        words = self.search.text().casefold().split()
+        self._quiet = True
+        self.list.clear()
+        for title, shipped in ((tr("Mine"), False), (tr("Shipped"), True)):
+            fitting = [
+                preset
+                for preset in self._presets
+                if preset.shipped is shipped
+                and all(word in f"{preset.name} {preset.description}".casefold() for word in words)
+            ]
+            if not fitting:
                 continue
-            heading = QStandardItem(title)
+            heading = QListWidgetItem(title)
             heading.setFlags(Qt.ItemFlag.NoItemFlags)
-            self._model.appendRow(heading)
-            for preset in group:
-                self._model.appendRow(self._item(preset))
-        selection.blockSignals(False)
-        self.view.verticalScrollBar().setValue(place)
-        self._select()
-        self._nothing.setVisible(not shown and bool(self._presets))
+            heading.setData(HEADING, True)
+            self.list.addItem(heading)
+            for preset in fitting:
+                item = self._item(preset)
+                self.list.addItem(item)
+                if preset.name == current:
+                    self.list.setCurrentItem(item)
+        self._quiet = False
 
-    def _item(self, preset: Preset) -> QStandardItem:
-        item = QStandardItem(preset.name)
-        item.setData(preset, PRESET)
-        detail = error_sentence(preset.problem) if preset.problem is not None else summary(preset.values)
-        item.setData(detail, DETAIL)
-        item.setData(preset.name in self._edited, EDITED)
-        item.setData(preset.name == self._loaded, LOADED)
-        lines = [tr(preset.description) if preset.description else "", detail]
-        item.setToolTip("\n".join(line for line in lines if line))
-        item.setData(f"{preset.name}, {detail}", Qt.ItemDataRole.AccessibleTextRole)
+    def _item(self, preset: Preset) -> QListWidgetItem:
+        item = QListWidgetItem(preset.name)
+        line = summary(preset.values) if preset.problem is None else tr("cannot be loaded")
+        item.setData(NAME, preset.name)
+        item.setData(LINE, line)
+        item.setData(LOADED, preset.name == self._loaded)
+        item.setData(DIRTY, preset.name in self._drafts)
+        item.setData(BROKEN, preset.problem is not None)
+        told = [preset.name, line]
+        if preset.name in self._drafts:
+            told.append(tr("unsaved changes"))
+        if preset.name == self._loaded:
+            told.append(tr("loaded"))
+        item.setData(Qt.ItemDataRole.AccessibleTextRole, ", ".join(told))
+        item.setToolTip(preset.description if preset.problem is None else error_sentence(preset.problem))
         return item
 
-    def _select(self) -> None:
-        selection = self.view.selectionModel()
-        selection.blockSignals(True)
-        for row in range(self._model.rowCount()):
-            if (item := self._model.item(row)).data(PRESET) is not None and item.text() == self._current:
-                self.view.setCurrentIndex(item.index())
-        selection.blockSignals(False)
-        self.view.viewport().update()
+    def _current_changed(self, item: QListWidgetItem | None, _before: QListWidgetItem | None) -> None:
+        if not self._quiet and item is not None and item.data(NAME) is not None:
+            self.chosen.emit(str(item.data(NAME)))
 
-    def _moved(self, index: QModelIndex, _: QModelIndex) -> None:
-        preset = index.data(PRESET)
-        if preset is not None and preset.name != self._current:
-            self._current = preset.name
-            self.chosen.emit(preset.name)
 
-    def _menu(self, place: QPoint) -> None:
-        preset = self.view.indexAt(place).data(PRESET)
-        if preset is not None:
-            self.menuWanted.emit(preset.name, self.view.viewport().mapToGlobal(place))
+class _Rows(QStyledItemDelegate):
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        height = theme().metric("list_group" if index.data(HEADING) else "list_row")
+        return QSize(100, height)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        look = theme()
+        box: QRect = option.rect
+        state: Any = option.state
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if index.data(HEADING):
+            painter.setFont(look.font("label_strong"))
+            painter.setPen(look.color("text2"))
+            painter.drawText(box.adjusted(20, 0, -12, -4), Qt.AlignmentFlag.AlignBottom, str(index.data()))
+            painter.restore()
+            return
+        card = QRectF(box).adjusted(8, 1, -8, -1)
+        if state & QStyle.StateFlag.State_Selected:
+            draw_box(painter, card, radius=look.metric("radius.control"), fill=look.color("bg3"))
+        elif state & QStyle.StateFlag.State_MouseOver:
+            draw_box(painter, card, radius=look.metric("radius.control"), fill=look.color("bg3", alpha=0.5))
+        inside = card.adjusted(12, 5, -12, -5)
+        right = inside.right()
+        name_font, line_font, small = look.font("control"), look.font("secondary"), look.font("label_strong")
+        if index.data(LOADED):
+            word = tr("loaded")
+            width = QFontMetrics(small).horizontalAdvance(word)
+            painter.setFont(small)
+            painter.setPen(look.color("ok"))
+            painter.drawText(
+                QRectF(right - width, inside.top(), width, 18), Qt.AlignmentFlag.AlignVCenter, word
+            )
+            right -= width + 8
+        dot = 14 if index.data(DIRTY) else 0
+        name = QFontMetrics(name_font).elidedText(
+            str(index.data(NAME)), Qt.TextElideMode.ElideRight, int(right - inside.left() - dot)
+        )
+        painter.setFont(name_font)
+        painter.setPen(look.color("text"))
+        painter.drawText(
+            QRectF(inside.left(), inside.top(), right - inside.left(), 18),
+            Qt.AlignmentFlag.AlignVCenter,
+            name,
+        )
+        if dot:
+            painter.setBrush(look.color("accent"))
+            painter.setPen(Qt.PenStyle.NoPen)
+            left = inside.left() + QFontMetrics(name_font).horizontalAdvance(name) + 7
+            painter.drawEllipse(QRectF(left, inside.top() + 6, 6, 6))
+        painter.setFont(line_font)
+        painter.setPen(look.color("err" if index.data(BROKEN) else "text3"))
+        line = QFontMetrics(line_font).elidedText(
+            str(index.data(LINE)), Qt.TextElideMode.ElideRight, int(inside.width())
+        )
+        painter.drawText(
+            QRectF(inside.left(), inside.bottom() - 17, inside.width(), 18),
+            Qt.AlignmentFlag.AlignVCenter,
+            line,
+        )
+        painter.restore()

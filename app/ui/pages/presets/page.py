@@ -1,34 +1,40 @@
-"""The Presets page: choose, edit, compare, save, load. Unsaved edits survive leaving the preset, the page, the program."""
+"""The Presets page. Unsaved changes of every preset are kept while others are looked at, and nothing is lost by switching."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.models.card import ModelCard
 from app.shared.engine import SettingValue
-from app.shared.errors import BadValue, PultError, StorageFailed
-from app.shared.presets import Preset, different_values, preset_toml
-from app.shared.settings import Group, ModelFacts, check_values
+from app.shared.presets import Preset, preset_toml
 from app.ui.context import Page, WindowContext
-from app.ui.controls import Banner, Button, Dialog, ElidedLabel, Hairline, IconButton, Menu, Tabs, TextField
-from app.ui.forms.form import GROUP_WORDS, PresetForm
+from app.ui.controls import Banner, Button, Dialog, ElidedLabel, IconButton, Menu, TextField, ask
+from app.ui.forms.settings_form import SettingsForm
 from app.ui.i18n import error_sentence, mark, tr
 from app.ui.pages.presets.listing import PresetList
-from app.ui.pages.presets.panel import LOADED, LoadPanel, panel_width
+from app.ui.pages.presets.panel import PresetPanel
 from app.ui.theme import theme
 
 if TYPE_CHECKING:
     from app.client.service_client import ServiceClient
-    from app.models.card import ModelCard
+    from app.shared.errors import PultError
 
 WIDE = 1500
-DRAFTS = "preset_drafts"
-Values = dict[str, SettingValue]
+
+
+@dataclass
+class Draft:
+    """What the form holds of a preset and the file does not yet."""
+
+    values: dict[str, SettingValue]
+    reason: str
 
 
 class PresetsPage(Page):
@@ -40,488 +46,484 @@ class PresetsPage(Page):
 
     def __init__(self, context: WindowContext) -> None:
         super().__init__(context)
+        self.drafts: dict[str, Draft] = {}
         self._current: str | None = None
-        self._drafts: dict[str, Values] = self._kept_drafts()
-        self._model_path: str | None = None
-        self._against = LOADED
+        self._wanted: str | None = None  # to be chosen when the service has listed it
+        self._card: ModelCard | None = None
+        self._loadable = False
+        self.list = PresetList()
+        self.form = SettingsForm()
+        self.panel = PresetPanel()
+        self.name = ElidedLabel("", "title")
+        self.problem = Banner("err", "")
+        self.problem.hide()
         self._build()
-        self._remember = QTimer(self)
-        self._remember.setSingleShot(True)
-        self._remember.setInterval(400)
-        self._remember.timeout.connect(self.save_layout)
-        state = context.state
-        state.presetsChanged.connect(self._presets_came)
-        state.modelsChanged.connect(self._models_came)
-        state.engineChanged.connect(self._engine_changed)
-        state.telemetryChanged.connect(self._telemetry_came)
-        self._presets_came()
-        self._models_came()
+        self._wire()
+        self._take_presets()
+        self._take_models()
+        self._take_engine()
 
-    # ---- building
+    @property
+    def current(self) -> Preset | None:
+        """Return the chosen preset as it is on disk."""
+        return self._find(self._current)
+
+    def focus_main(self) -> None:
+        self.list.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def regions(self) -> list[QWidget]:
+        return [self.list.list, self.form.tabs, self.panel.model]
+
+    def shown(self) -> None:
+        self.context.state.fetch_presets()  # a file may have been changed in an editor
+
+    def reveal(self, kind: str, key: str) -> bool:
+        if kind == "preset":
+            self._wanted = key
+            self._take_presets()
+            return self._current == key
+        return kind == "setting" and self.form.show_setting(key)
+
+    def save_layout(self) -> None:
+        kept = {name: {"values": draft.values, "reason": draft.reason} for name, draft in self.drafts.items()}
+        self.context.settings.put("preset_drafts", kept or None)
+        self.context.settings.put("preset", self._current)
+
+    def restore_layout(self) -> None:
+        kept: dict[str, object] = self.context.settings.get("preset_drafts", {})
+        for name, told in kept.items():
+            if isinstance(told, dict) and isinstance(told.get("values"), dict):
+                self.drafts[name] = Draft(dict(told["values"]), str(told.get("reason", "")))
+        self._wanted = self.context.settings.text("preset")
+        self._take_presets()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        wide = self.window().width() >= WIDE
+        self.list.setFixedWidth(theme().width("list_width", "presets", wide=wide))
+        self.panel.setFixedWidth(theme().width("panel_width", "forecast", wide=wide))
+        super().resizeEvent(event)
+
+    # building
 
     def _build(self) -> None:
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        self._list = PresetList()
-        self._list.chosen.connect(self.show_preset)
-        self._list.newWanted.connect(self._new)
-        self._list.deleteWanted.connect(lambda: self._remove(self._current))
-        self._list.renameWanted.connect(lambda: self._rename(self._current))
-        self._list.menuWanted.connect(self._open_menu)
-        row.addWidget(self._list)
-        work = QWidget()
-        column = QVBoxLayout(work)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self._head())
-        self._note = ElidedLabel("", "secondary", "text2")
-        note = QHBoxLayout()
-        note.setContentsMargins(24, 0, 24, 4)
-        note.addWidget(self._note)
-        column.addLayout(note)
-        self._tabs = Tabs(
-            [(group.value, tr(words)) for group, words in GROUP_WORDS.items()], label=tr("Groups")
-        )
-        tabs = QHBoxLayout()
-        tabs.setContentsMargins(16, 0, 24, 0)
-        tabs.addWidget(self._tabs, 1)
-        column.addLayout(tabs)
-        column.addWidget(Hairline())
-        self._problem = Banner("err", "")
-        self._problem.hide()
-        column.addWidget(self._problem)
-        self._form = PresetForm()
-        self._form.valuesChanged.connect(self._edited)
-        self._form.groupShown.connect(self._tabs.set_current)
-        self._tabs.chosen.connect(lambda key: self._form.show_group(Group(key)))
-        column.addWidget(self._form, 1)
-        row.addWidget(work, 1)
-        self._panel = LoadPanel()
-        self._panel.loadWanted.connect(self.load)
-        self._panel.modelChosen.connect(self._choose_model)
-        self._panel.comparedChosen.connect(self._compare_with)
-        row.addWidget(self._panel)
-        for keys, act in (("Ctrl+S", self.save), ("Ctrl+Return", self.load), ("Ctrl+Enter", self.load)):
+        self.duplicate = IconButton("copy", tr("Duplicate"))
+        self.export = IconButton("export", tr("Export as a file…"))
+        self.more = IconButton("more", tr("More"))
+        self.revert = Button(tr("Revert"), kind="ghost")
+        self.save = Button(tr("Save"), keys="Ctrl S")
+        head = QWidget()
+        head.setFixedHeight(theme().metric("page_head") + 4)
+        row = QHBoxLayout(head)
+        row.setContentsMargins(24, 0, 24, 0)
+        row.setSpacing(8)
+        row.addWidget(self.name, 1)
+        for button in (self.duplicate, self.export, self.more, self.revert, self.save):
+            row.addWidget(button)
+        work = QVBoxLayout()
+        work.setSpacing(0)
+        work.addWidget(head)
+        problem = QHBoxLayout()
+        problem.setContentsMargins(24, 0, 24, 0)
+        problem.addWidget(self.problem)
+        work.addLayout(problem)
+        work.addWidget(self.form, 1)
+        columns = QHBoxLayout(self)
+        columns.setContentsMargins(0, 0, 0, 0)
+        columns.setSpacing(0)
+        columns.addWidget(self.list)
+        columns.addLayout(work, 1)
+        columns.addWidget(self.panel)
+
+    def _wire(self) -> None:
+        state = self.context.state
+        state.presetsChanged.connect(self._take_presets)
+        state.modelsChanged.connect(self._take_models)
+        state.engineChanged.connect(lambda _engine: self._take_engine())
+        self.list.chosen.connect(self._choose)
+        self.list.added.connect(self._new)
+        self.form.edited.connect(self._edited)
+        self.panel.model_chosen.connect(self._choose_model)
+        self.panel.file_wanted.connect(self._look_for_file)
+        self.panel.load_wanted.connect(self.load_now)
+        self.duplicate.clicked.connect(self._duplicate)
+        self.export.clicked.connect(self._export)
+        self.more.clicked.connect(self._open_menu)
+        self.revert.clicked.connect(self.revert_now)
+        self.save.clicked.connect(self.save_now)
+        for keys, act in (
+            ("Ctrl+S", self.save_now),
+            ("Ctrl+Return", self.load_now),
+            ("Ctrl+Enter", self.load_now),
+        ):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(act)
-        self._fit_columns()
 
-    def _head(self) -> QWidget:
-        head = QWidget()
-        head.setFixedHeight(theme().metric("page_head"))
-        row = QHBoxLayout(head)
-        row.setContentsMargins(24, 8, 24, 0)
-        row.setSpacing(8)
-        self._title = ElidedLabel("", "title")
-        row.addWidget(self._title, 1)
-        self._duplicate = IconButton("copy", tr("Duplicate"))
-        self._duplicate.clicked.connect(lambda: self._copy(self._current))
-        self._export = IconButton("upload", tr("Export as TOML…"))
-        self._export.clicked.connect(self._export_toml)
-        self._more = IconButton("more", tr("More"))
-        self._more.clicked.connect(
-            lambda: self._open_menu(
-                self._current or "", self._more.mapToGlobal(QPoint(0, self._more.height() + 4))
-            )
-        )
-        self._revert = Button(tr("Revert"), kind="ghost")
-        self._revert.clicked.connect(self.revert)
-        self._save = Button(tr("Save"), keys="Ctrl S")
-        self._save.clicked.connect(self.save)
-        for widget in (self._duplicate, self._export, self._more, self._revert, self._save):
-            row.addWidget(widget)
-        return head
+    # what the service says
 
-    # ---- the preset shown
+    def _take_presets(self) -> None:
+        presets = self.context.state.presets
+        names = [preset.name for preset in presets]
+        if self._wanted in names:
+            self._current, self._wanted = self._wanted, None
+        elif self._current not in names:
+            preset = self.context.state.preset
+            self._current = preset if preset in names else next(iter(names), None)
+        for name in [name for name in self.drafts if name in names]:
+            saved = self._find(name)
+            if saved is not None and Draft(dict(saved.values), saved.description) == self.drafts[name]:
+                del self.drafts[name]
+        self.panel.show_presets(presets)
+        self._show_list()
+        self._show_current()
 
-    @property
-    def current(self) -> str | None:
-        """The name of the preset in the form."""
-        return self._current
-
-    @property
-    def form(self) -> PresetForm:
-        return self._form
-
-    def show_preset(self, name: str) -> None:
-        """Show a preset, with the edits it had when it was left."""
-        preset = self._preset(name)
-        if preset is None:
-            return
-        self._current = name
-        self._title.setText(name)
-        words = tr(preset.description) if preset.description else ""
-        if preset.unknown:
-            unknown = ", ".join(preset.unknown)
-            words = " · ".join(w for w in (words, tr("unknown in this version: {keys}", keys=unknown)) if w)
-        self._note.setText(words)
-        self._note.setVisible(bool(words))
-        self._problem.setVisible(preset.problem is not None)
-        if preset.problem is not None:
-            self._problem.show_message(
-                "err", tr("Part of this preset cannot be used"), error_sentence(preset.problem)
-            )
-        self._form.set_values(self._drafts.get(name, preset.values))
-        self._follow()
-
-    def show_item(self, item: str) -> None:
-        """Show a preset by name or a setting by key: what the palette asks for."""
-        if self._preset(item) is not None:
-            self.show_preset(item)
+    def _take_models(self) -> None:
+        models = self.context.state.models
+        if self._card is None:
+            loaded = self.context.state.model
+            path = loaded.path if loaded is not None else None
+            usable = [card for card in models if card.problem is None]
+            self._card = next((card for card in usable if card.path == path), next(iter(usable), None))
         else:
-            self._form.show_setting(item)
+            self._card = next((card for card in models if card.path == self._card.path), self._card)
+        self._show_card()
 
-    def _edited(self, values: Values) -> None:
-        if self._current is None:
-            return
-        preset = self._preset(self._current)
-        if preset is not None and different_values(values) == dict(preset.values):
-            self._drafts.pop(self._current, None)
-        else:
-            self._drafts[self._current] = dict(values)
-        self._follow()
-        self._remember.start()
-
-    def _follow(self) -> None:
-        """Bring list, buttons, marks and panel in line with the form."""
-        name = self._current
-        edited = name is not None and name in self._drafts
-        nothing = tr("There are no unsaved changes.")
-        self._save.set_reason(None if edited else nothing)
-        self._revert.set_reason(None if edited else nothing)
-        for button in (self._duplicate, self._export, self._more):
-            button.setEnabled(name is not None)
+    def _take_engine(self) -> None:
         model = self.context.state.model
-        self._list.show_presets(
-            self.context.state.presets,
-            edited=frozenset(self._drafts),
-            loaded=model.preset if model is not None else None,
-            current=name,
-        )
-        self._form.set_loaded(self._loaded_values())
-        self._show_memory()
-        self._compare_with(self._against)
+        self.panel.show_loaded(model)
+        self.form.set_loaded(None if model is None else model.values)
+        if model is not None and (self._card is None or self._card.path != model.path):
+            card = next((card for card in self.context.state.models if card.path == model.path), None)
+            if card is not None:
+                self._card = card
+                self._show_card()
+        self._show_list()
+        self._say_whether_loadable()
 
-    def _loaded_values(self) -> Values | None:
-        model = self.context.state.model
-        return dict(model.values) if model is not None else None
+    # showing
 
-    # ---- what comes in
-
-    def _presets_came(self) -> None:
-        names = {preset.name for preset in self.context.state.presets}
-        for name in [name for name in self._drafts if names and name not in names]:
-            del self._drafts[name]
-        if self._current not in names:
-            chosen = self.context.state.preset
-            self._current = chosen if chosen in names else next(iter(sorted(names)), None)
-        if self._current is not None:
-            self.show_preset(self._current)
-        else:
-            self._follow()
-
-    def _models_came(self) -> None:
-        cards = [card for card in self.context.state.models if card.problem is None]
-        loaded = self.context.state.model
-        paths = [card.path for card in cards]
-        if self._model_path not in paths:
-            loaded_path = loaded.path if loaded is not None else None
-            self._model_path = loaded_path if loaded_path in paths else next(iter(paths), None)
-        self._panel.show_models(cards, self._model_path)
-        self._show_model()
-
-    def _engine_changed(self, _engine: object = None) -> None:
-        model = self.context.state.model
-        known = [card.path for card in self.context.state.models]
-        if model is not None and model.path in known and model.path != self._model_path:
-            self._model_path = model.path
-            self._panel.models.set_current(model.path)
-            self._show_model()
-        self._follow()
-
-    def _choose_model(self, path: str) -> None:
-        self._model_path = path
-        self._show_model()
-
-    def _card(self) -> ModelCard | None:
-        return next((card for card in self.context.state.models if card.path == self._model_path), None)
-
-    def _show_model(self) -> None:
-        card = self._card()
-        self._panel.show_model(card)
-        facts: ModelFacts | None = card.facts() if card is not None else None
-        self._form.set_model(facts, card.name if card is not None else "")
-        self._form.set_loaded(self._loaded_values())
-        self._show_memory()
-
-    def _telemetry_came(self, _sample: object) -> None:
-        if self.isVisible():
-            self._show_memory()
-
-    def _show_memory(self) -> None:
-        self._panel.show_memory(self._card(), self._form.values, self.context.state.telemetry)
-
-    def _compare_with(self, name: str) -> None:
-        other = self._preset(name) if name != LOADED else None
-        self._against = name if other is not None else LOADED
-        before: Mapping[str, SettingValue] | None = (
-            other.values if other is not None else self._loaded_values()
-        )
-        shown = [preset for preset in self.context.state.presets if preset.name != self._current]
-        self._panel.show_comparison(shown, self._against, before, self._form.values)
-
-    def _preset(self, name: str | None) -> Preset | None:
+    def _find(self, name: str | None) -> Preset | None:
         return next((preset for preset in self.context.state.presets if preset.name == name), None)
 
-    # ---- acts
+    def _show_list(self) -> None:
+        model = self.context.state.model
+        self.list.show_presets(
+            self.context.state.presets,
+            current=self._current,
+            drafts=self.drafts,
+            loaded=None if model is None else model.preset,
+        )
 
-    def save(self) -> None:
-        """Write the edits; a shipped preset becomes the user's own of the same name."""
-        name = self._current
-        preset = self._preset(name)
-        if name is None or preset is None or name not in self._drafts:
+    def _show_current(self) -> None:
+        preset = self.current
+        self.form.setEnabled(preset is not None)
+        self.name.setText(preset.name if preset is not None else tr("No presets"))
+        if preset is None:
+            self._say_whether_loadable()
             return
-        values = dict(self._drafts[name])
-        wanted = preset.model_copy(update={"values": values, "shipped": False, "problem": None})
+        draft = self.drafts.get(preset.name)
+        values = draft.values if draft is not None else dict(preset.values)
+        reason = draft.reason if draft is not None else preset.description
+        if values != self.form.values() or reason != self.form.reason.text():
+            self.form.set_values(values, reason)
+        self.panel.show_values(self.form.values())
+        told = error_sentence(preset.problem) if preset.problem is not None else ""
+        if told:
+            self.problem.show_message("err", tr("This preset cannot be loaded as it is"), told)
+        elif preset.unknown:
+            told = tr(
+                "This version does not know {keys}. They stay in the file and change nothing.",
+                keys=", ".join(preset.unknown),
+            )
+            self.problem.show_message("warn", tr("Some settings are not known"), told)
+        self.problem.setVisible(bool(told))
+        self._say_whether_loadable()
 
-        def saved(_: Preset) -> None:
-            if self._drafts.get(name) == values:
-                del self._drafts[name]
-            self._saved_said(name, preset.shipped)
+    def _show_card(self) -> None:
+        self.form.set_facts(
+            None if self._card is None or self._card.problem is not None else self._card.facts()
+        )
+        self.panel.show_models(self.context.state.models, self._card)
+        self.panel.show_values(self.form.values())
+        self._say_whether_loadable()
+
+    def _say_whether_loadable(self) -> None:
+        preset = self.current
+        dirty = preset is not None and preset.name in self.drafts
+        self.save.set_reason(None if dirty else tr("There is nothing to save."))
+        self.revert.set_reason(None if dirty else tr("There is nothing to take back."))
+        problems = self.form.problems()
+        reason: str | None = None
+        if preset is None:
+            reason = tr("Choose a preset first.")
+        elif self._card is None:
+            reason = tr("Choose a model first.")
+        elif self._card.problem is not None:
+            reason = error_sentence(self._card.problem)
+        elif problems:
+            reason = next(iter(problems.values()))
+        elif preset.problem is not None and not dirty:
+            reason = error_sentence(preset.problem)
+        self.panel.set_load_reason(reason)
+        self._loadable = reason is None
+
+    # what the person does
+
+    def _choose(self, name: str) -> None:
+        if name != self._current:
+            self._current = name
+            self._show_current()
+
+    def _edited(self) -> None:
+        preset = self.current
+        if preset is None:
+            return
+        draft = Draft(self.form.values(), self.form.reason.text())
+        was = preset.name in self.drafts
+        if draft == Draft(dict(preset.values), preset.description):
+            self.drafts.pop(preset.name, None)
+        else:
+            self.drafts[preset.name] = draft
+        if was != (preset.name in self.drafts):
+            self._show_list()
+        self.panel.show_values(draft.values)
+        self._say_whether_loadable()
+
+    def save_now(self) -> None:
+        """Write the form's values into the preset; a shipped one gets a version of the person's own."""
+        preset = self.current
+        draft = None if preset is None else self.drafts.get(preset.name)
+        if preset is None or draft is None:
+            return
+        wanted = preset.model_copy(
+            update={"values": draft.values, "description": draft.reason, "problem": None}
+        )
+
+        def saved(kept: Preset) -> None:
+            if self.drafts.get(preset.name) == draft:
+                del self.drafts[preset.name]
+            if preset.shipped:
+                self.context.toast(tr("Saved as your own version of {name}.", name=kept.name))
+            self._say_whether_loadable()
             self.context.state.fetch_presets()
-            self._follow()
 
-        self._run(lambda client: client.save_preset(wanted), saved)
+        self.context.operations.run(self, lambda client: client.save_preset(wanted), done=saved)
 
-    def _saved_said(self, name: str, was_shipped: bool) -> None:
-        if was_shipped:
-            self.context.toast(
-                tr("Saved as your own {name}; delete it to get the shipped one back", name=name)
+    def revert_now(self) -> None:
+        """Take the form's changes back; the toast brings them again."""
+        preset = self.current
+        draft = None if preset is None else self.drafts.pop(preset.name, None)
+        if preset is None or draft is None:
+            return
+        name = preset.name
+
+        def again() -> None:
+            self.drafts[name] = draft
+            self._show_list()
+            self._show_current()
+
+        self._show_list()
+        self._show_current()
+        self.context.toast(tr("Changes to {name} taken back.", name=name), action=tr("Undo"), on_action=again)
+
+    def load_now(self) -> None:
+        """Load the chosen model with what the form shows, saved or not."""
+        preset, card = self.current, self._card
+        if preset is None or card is None or not self._loadable:
+            return
+        if self.context.state.answering:
+            ask(
+                self,
+                tr("An answer is being written"),
+                tr("Loading stops it. What stands of it is kept."),
+                tr("Load and stop the answer"),
+                on_yes=lambda: self._load(preset, card),
             )
         else:
-            self.context.toast(tr("Saved {name}", name=name))
+            self._load(preset, card)
 
-    def revert(self) -> None:
-        """Drop the edits; the toast takes them back."""
-        name = self._current
-        if name is None or name not in self._drafts:
-            return
-        dropped = self._drafts.pop(name)
-
-        def undo() -> None:
-            self._drafts[name] = dropped
-            self.show_preset(name)
-
-        self.show_preset(name)
-        self.context.toast(tr("Reverted {name}", name=name), action=tr("Undo"), on_action=undo)
-
-    def load(self) -> None:
-        """Load the chosen model with what the form says, saved or not."""
-        path, name = self._model_path, self._current
-        if path is None or name is None:
-            return
-        preset = self._preset(name)
-        draft = self._drafts.get(name)
-        values: dict[str, SettingValue | None] = {}
-        if draft is not None and preset is not None:
-            # What the preset has and the draft has not must go back to the default: None says so.
-            values = {key: draft.get(key) for key in {*draft, *preset.values}}
+    def _load(self, preset: Preset, card: ModelCard) -> None:
+        shown = self.form.values()
+        changes: dict[str, SettingValue | None] = {}
+        if preset.name in self.drafts:
+            changes = {**dict.fromkeys(preset.values), **shown}
         self.context.operations.run(
-            self, lambda client: client.load(path, preset=name, values=values), done=lambda _: None
+            self, lambda client: client.load(card.path, preset=preset.name, values=changes)
         )
 
-    def _run(self, work: Callable[[ServiceClient], Preset], done: Callable[[Preset], None]) -> None:
-        self.context.operations.run(self, work, done=done)
+    def _choose_model(self, path: str) -> None:
+        found = next((card for card in self.context.state.models if card.path == path), None)
+        if found is not None:
+            self._card = found
+            self._show_card()
 
-    def _came(self, preset: Preset) -> None:
-        self._current = preset.name
-        self.context.state.fetch_presets()
+    def _look_for_file(self) -> None:
+        dialog = QFileDialog(self, tr("Choose a model"), "", tr("Models (*.gguf)"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self._inspect)
+        dialog.open()
+
+    def _inspect(self, path: str) -> None:
+        def told(card: ModelCard) -> None:
+            self._card = card
+            self._show_card()
+
+        self.context.operations.run(self, lambda client: client.inspect(path), done=told)
 
     def _new(self) -> None:
-        def create(name: str) -> None:
-            self._run(lambda client: client.save_preset(Preset(name=name)), self._came)
+        name, number_ = tr("New preset"), 2
+        taken = {preset.name.casefold() for preset in self.context.state.presets}
+        free = name
+        while free.casefold() in taken:
+            free, number_ = f"{name} {number_}", number_ + 1
+        self._make(lambda client: client.save_preset(Preset(name=free)))
 
-        self._ask_name(tr("New preset"), tr("Create"), self._free_name(tr("my preset")), create)
+    def _duplicate(self) -> None:
+        preset = self.current
+        if preset is not None:
+            self._make(lambda client: client.duplicate_preset(preset.name))
 
-    def _copy(self, name: str | None) -> None:
-        if name is not None:
-            self._run(lambda client: client.duplicate_preset(name), self._came)
-
-    def _rename(self, name: str | None) -> None:
-        preset = self._preset(name)
-        if name is None or preset is None or preset.shipped:
-            return
-
-        def renamed(preset: Preset) -> None:
-            if name in self._drafts:
-                self._drafts[preset.name] = self._drafts.pop(name)
-            self._came(preset)
-
-        def rename(wanted: str) -> None:
-            if wanted != name:
-                self._run(lambda client: client.rename_preset(name, wanted), renamed)
-
-        self._ask_name(tr("Rename {name}", name=name), tr("Rename"), name, rename)
-
-    def _remove(self, name: str | None) -> None:
-        preset = self._preset(name)
-        if name is None or preset is None or preset.shipped:
-            return
-
-        def restored() -> None:
-            self._run(lambda client: client.save_preset(preset), self._came)
-
-        def removed(_: None) -> None:
-            self._drafts.pop(name, None)
+    def _make(self, work: Callable[[ServiceClient], Preset]) -> None:
+        def made(preset: Preset) -> None:
+            self._wanted = preset.name
             self.context.state.fetch_presets()
-            self.context.toast(tr("Deleted {name}", name=name), action=tr("Undo"), on_action=restored)
 
-        self.context.operations.run(self, lambda client: client.remove_preset(name), done=removed)
+        self.context.operations.run(self, work, done=made)
 
-    def _make_default(self, name: str, model_path: str | None) -> None:
-        words = tr("{name} is now used by itself for this model", name=name)
-        self.context.operations.run(
-            self,
-            lambda client: client.set_default_preset(name, model_path=model_path),
-            done=lambda _: self.context.toast(words),
-        )
-
-    def _open_menu(self, name: str, place: QPoint) -> None:
-        preset = self._preset(name)
-        if preset is None:
-            return
+    def _open_menu(self) -> None:
+        preset = self.current
         menu = Menu(self)
-        menu.addAction(tr("Duplicate")).triggered.connect(lambda: self._copy(name))
-        rename = menu.addAction(tr("Rename…"))
-        rename.triggered.connect(lambda: self._rename(name))
-        rename.setEnabled(not preset.shipped)
-        card = self._card()
-        if card is not None:
-            words = tr("Use by itself for {model}", model=card.name)
-            menu.addAction(words).triggered.connect(lambda: self._make_default(name, card.path))
-        menu.addSeparator()
-        menu.addAction(tr("Import TOML…")).triggered.connect(self._import_toml)
-        menu.addSeparator()
-        delete = menu.addAction(tr("Delete"))
-        delete.triggered.connect(lambda: self._remove(name))
-        delete.setEnabled(not preset.shipped)
-        if preset.shipped:
-            delete.setToolTip(tr("It came with Pult. Duplicate it to change it."))
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(place)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction(tr("Import a file…"), self._import)
+        if preset is not None:
+            rename = menu.addAction(tr("Rename…"), self._rename)
+            remove = menu.addAction(tr("Delete"), self.remove_now)
+            for action in (rename, remove):
+                action.setEnabled(not preset.shipped)
+                if preset.shipped:
+                    action.setToolTip(
+                        tr("Shipped presets stay as they are. Duplicate it and change the copy.")
+                    )
+            if self._card is not None:
+                menu.addSeparator()
+                menu.addAction(tr("Use by itself for {model}", model=self._card.name), self._use_by_itself)
+        menu.open_below(self.more)
 
-    def _export_toml(self) -> None:
-        preset = self._preset(self._current)
+    def _rename(self) -> None:
+        preset = self.current
         if preset is None:
             return
-        values = self._drafts.get(preset.name, dict(preset.values))
-        text = preset_toml(preset.model_copy(update={"values": values}))
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, tr("Export a preset"), f"{preset.name}.toml", tr("Presets") + " (*.toml)"
-        )
-        if chosen:
-            self.context.operations.run(
-                self, lambda _: _write(Path(chosen), text), done=lambda path: self.context.toast(str(path))
-            )
-
-    def _import_toml(self) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(self, tr("Import a preset"), "", tr("Presets") + " (*.toml)")
-        if chosen:
-            self.take_preset_file(Path(chosen))
-
-    def take_preset_file(self, path: Path) -> None:
-        """Take in a TOML file as a preset of the user's."""
-        self._run(lambda client: client.import_preset(_read(path), path.stem), self._came)
-
-    def accept_files(self, paths: list[str]) -> bool:
-        presets = [Path(path) for path in paths if path.lower().endswith(".toml")]
-        for path in presets:
-            self.take_preset_file(path)
-        return bool(presets)
-
-    def _ask_name(self, title: str, verb: str, suggestion: str, then: Callable[[str], None]) -> None:
-        dialog = Dialog(title, self)
-        field = TextField(suggestion, label=tr("Name"))
+        dialog = Dialog(tr("Rename {name}", name=preset.name), self)
+        field = TextField(preset.name, label=tr("Name"))
         field.selectAll()
         dialog.body.addWidget(field)
         dialog.add_button(Button(tr("Cancel"), kind="ghost"), closes="reject")
-        good = dialog.add_button(Button(verb, kind="primary"), closes="accept")
-        field.textChanged.connect(
-            lambda text: good.set_reason(None if text.strip() else tr("A preset needs a name."))
-        )
-        field.returnPressed.connect(lambda: dialog.accept() if field.text().strip() else None)
-        dialog.accepted.connect(lambda: then(field.text().strip()))
+        rename = dialog.add_button(Button(tr("Rename"), kind="primary"))
+
+        def done(renamed: Preset) -> None:
+            if preset.name in self.drafts and renamed.name != preset.name:
+                self.drafts[renamed.name] = self.drafts.pop(preset.name)
+            self._wanted = renamed.name
+            self.context.state.fetch_presets()
+            dialog.accept()
+
+        def refused(error: PultError) -> None:
+            field.set_problem(error_sentence(error.info()))
+
+        def act() -> None:
+            name = field.text()
+            self.context.operations.run(
+                dialog, lambda client: client.rename_preset(preset.name, name), done=done, failed=refused
+            )
+
+        rename.clicked.connect(act)
+        field.returnPressed.connect(act)
         dialog.open()
-        field.setFocus()
 
-    def _free_name(self, stem: str) -> str:
-        taken = {preset.name.casefold() for preset in self.context.state.presets}
-        if stem.casefold() not in taken:
-            return stem
-        number = 2
-        while f"{stem} {number}".casefold() in taken:
-            number += 1
-        return f"{stem} {number}"
+    def remove_now(self) -> None:
+        """Delete the person's preset; the toast brings it back with its comments."""
+        preset = self.current
+        if preset is None or preset.shipped:
+            return
+        name = preset.name
 
-    # ---- the page in the window
+        def work(client: ServiceClient) -> str:
+            text = client.preset_toml(name)
+            client.remove_preset(name)
+            return text
 
-    def focus_main(self) -> None:
-        self._list.view.setFocus()
+        def removed(text: str) -> None:
+            draft = self.drafts.pop(name, None)
 
-    def regions(self) -> list[QWidget]:
-        return [self._list.view, self._tabs, self._panel.models]
+            def undo() -> None:
+                if draft is not None:
+                    self.drafts[name] = draft
+                self._make(lambda client: client.import_preset(text, name))
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit_columns()
+            self.context.state.fetch_presets()
+            self.context.toast(tr("Preset {name} deleted.", name=name), action=tr("Undo"), on_action=undo)
 
-    def _fit_columns(self) -> None:
-        wide = self.window().width() >= WIDE
-        self._list.setFixedWidth(theme().width("list_width", "presets", wide=wide))
-        self._panel.setFixedWidth(panel_width(wide=wide))
+        self.context.operations.run(self, work, done=removed)
 
-    def save_layout(self) -> None:
-        drafts = {name: dict(values) for name, values in self._drafts.items()}
-        self.context.settings.put(DRAFTS, drafts)
-        self.context.settings.put("preset_shown", self._current)
-        self.context.settings.save()
+    def _use_by_itself(self) -> None:
+        preset, card = self.current, self._card
+        if preset is None or card is None:
+            return
+        told = tr("{model} takes {preset} by itself now.", model=card.name, preset=preset.name)
+        self.context.operations.run(
+            self,
+            lambda client: client.set_default_preset(preset.name, model_path=card.path),
+            done=lambda _none: self.context.toast(told),
+        )
 
-    def restore_layout(self) -> None:
-        name = self.context.settings.text("preset_shown")
-        if name is not None:
-            self._current = name
-            self._presets_came()
+    def _export(self) -> None:
+        preset = self.current
+        if preset is None:
+            return
+        shown = preset.model_copy(
+            update={"values": self.form.values(), "description": self.form.reason.text(), "problem": None}
+        )
+        dialog = QFileDialog(
+            self, tr("Export {name}", name=preset.name), f"{preset.name}.toml", "TOML (*.toml)"
+        )
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda path: self._write(Path(path), shown))
+        dialog.open()
 
-    def _kept_drafts(self) -> dict[str, Values]:
-        kept: dict[str, Values] = {}
-        stored: dict[str, object] = self.context.settings.get(DRAFTS, {})
-        for name, values in stored.items():
-            if not isinstance(values, dict):
-                continue
+    def _write(self, path: Path, preset: Preset) -> None:
+        def work(client: ServiceClient) -> None:
+            from app.shared.atomic_file import write_atomically
+
+            write_atomically(path, preset_toml(preset, before=client.preset_toml(preset.name)))
+
+        told = tr("Exported to {path}.", path=str(path))
+        self.context.operations.run(self, work, done=lambda _none: self.context.toast(told))
+
+    def _import(self) -> None:
+        dialog = QFileDialog(self, tr("Import a preset"), "", "TOML (*.toml)")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda path: self.import_file(Path(path)))
+        dialog.open()
+
+    def import_file(self, path: Path) -> None:
+        """Take a preset in from a TOML file."""
+
+        def work(client: ServiceClient) -> Preset:
+            from app.shared.errors import BadRequest
+
             try:
-                kept[name] = check_values(values)
-            except BadValue:
-                continue  # of another version: the preset's file still has its own values
-        return kept
+                text = path.read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                raise BadRequest(
+                    "{path} cannot be read as text: {reason}.", path=str(path), reason=str(error)
+                ) from error
+            return client.import_preset(text, path.stem)
 
+        self._make(work)
 
-def _write(path: Path, text: str) -> Path:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _refused(path, error) from error
-    return path
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(path, error) from error
-
-
-def _refused(path: Path, error: Exception) -> PultError:
-    reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-    return StorageFailed("{path} could not be used: {reason}.", path=str(path), reason=reason)
+    def accept_files(self, paths: list[str]) -> bool:
+        files = [Path(path) for path in paths if path.lower().endswith(".toml")]
+        for file in files:
+            self.import_file(file)
+        return bool(files)

@@ -1,225 +1,246 @@
-"""The right panel: the model a preset would be loaded with, what memory arithmetic can say, what would change."""
+"""What the preset would mean: the model it is for, memory as far as the header tells, the difference to another preset, Load."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from app.shared.engine import SettingValue
+from app.models.anatomy import kv_cache_bytes
+from app.models.card import ModelCard
+from app.shared.engine import LoadedModel, SettingValue
 from app.shared.presets import Preset
-from app.shared.settings import changed_stages, settings
-from app.shared.telemetry import TelemetrySample
-from app.ui.controls import Badge, Button, Combo, ElidedLabel, FlatCombo, Hairline, Label, Surface, ValueRow
-from app.ui.forms.row import value_words
-from app.ui.i18n import memory, memory_parts, tr
-from app.ui.pages.presets.arithmetic import cache_bytes
-from app.ui.theme import theme
+from app.shared.settings import settings
+from app.ui.controls import (
+    Badge,
+    Button,
+    ElidedLabel,
+    FlatCombo,
+    Hairline,
+    Label,
+    SectionHeading,
+    Surface,
+    ValueRow,
+)
+from app.ui.forms.words import value_words
+from app.ui.i18n import error_sentence, file_size, memory_parts, number, tr
 
-if TYPE_CHECKING:
-    from app.models.card import ModelCard
+LOADED_NOW = "\x00loaded"
+OTHER_FILE = "\x00file"
+MOST_DIFFERENCES = 12
 
-LOADED = ""  # the key of "what is loaded" among the things to compare with
 
+class PresetPanel(Surface):
+    """`model_chosen` tells a path, `file_wanted` that one is to be looked for, `load_wanted` that Load was pressed."""
 
-class LoadPanel(Surface):
-    """Model, arithmetic, comparison and Load."""
+    model_chosen = Signal(str)
+    file_wanted = Signal()
+    load_wanted = Signal()
 
-    loadWanted = Signal()  # noqa: N815
-    modelChosen = Signal(str)  # noqa: N815 - the model's path
-    comparedChosen = Signal(str)  # noqa: N815 - a preset's name, "" for what is loaded
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("bg2", parent, edges="l")
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
-        body = QWidget()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        self._column.addWidget(scroll, 1)
-        layout = QVBoxLayout(body)
-        layout.setContentsMargins(16, 16, 16, 16)
-        layout.setSpacing(6)
-        self._model_part(layout)
-        self._memory_part(layout)
-        self._comparison_part(layout)
-        layout.addStretch(1)
-        self._column.addWidget(Hairline())
-        foot = QHBoxLayout()
-        foot.setContentsMargins(16, 12, 16, 12)
+    def __init__(self) -> None:
+        super().__init__("bg1", edges="l")
+        self._values: Mapping[str, SettingValue] = {}
+        self._cards: Sequence[ModelCard] = ()
+        self._card: ModelCard | None = None
+        self._presets: Sequence[Preset] = ()
+        self._loaded: LoadedModel | None = None
+        self.model = FlatCombo(label=tr("Model to load"))
+        self.model.chosen.connect(self._model_chosen)
+        self.model_line = Label("", "secondary", "text3", wrap=True)
+        self.memory = QVBoxLayout()
+        self.memory.setSpacing(2)
+        self.note = Label("", "secondary", "text3", wrap=True)
+        self.compare = FlatCombo(label=tr("Compared with"))
+        self.compare.chosen.connect(lambda _key: self._show_differences())
+        self.differences = QVBoxLayout()
+        self.differences.setSpacing(2)
         self.load = Button(tr("Load"), kind="primary", keys="Ctrl Enter")
-        self.load.clicked.connect(self.loadWanted)
-        foot.addWidget(self.load, 1)
-        self._column.addLayout(foot)
+        self.load.clicked.connect(self.load_wanted)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(_block(_head(tr("Load on"), self.model), self.model_line))
+        column.addWidget(Hairline())
+        memory = SectionHeading(tr("Memory"))
+        memory.add_widget(Badge(tr("arithmetic"), "warn"))
+        column.addWidget(_block(memory, self.memory, self.note))
+        column.addWidget(Hairline())
+        column.addWidget(_block(_head(tr("Compared with"), self.compare), self.differences))
+        column.addStretch(1)
+        column.addWidget(Hairline())
+        column.addWidget(_block(self.load, spacing=12))
 
-    def _model_part(self, layout: QVBoxLayout) -> None:
-        layout.addWidget(Label(tr("Loads with"), "section"))
-        self.models = Combo(label=tr("Model"), compact=False)
-        self.models.chosen.connect(self.modelChosen)
-        layout.addWidget(self.models)
-        self.model_words = Label("", "secondary", "text3", wrap=True)
-        layout.addWidget(self.model_words)
-        layout.addSpacing(6)
-        layout.addWidget(Hairline())
-        layout.addSpacing(6)
+    def card(self) -> ModelCard | None:
+        """Return the model the preset would be loaded on."""
+        return self._card
 
-    def _memory_part(self, layout: QVBoxLayout) -> None:
-        head = QHBoxLayout()
-        head.addWidget(Label(tr("Memory"), "section"))
-        head.addStretch(1)
-        self.badge = Badge(tr("arithmetic"), "warn")
-        head.addWidget(self.badge)
-        layout.addLayout(head)
-        self.weights = ValueRow(tr("Weights"))
-        self.cache = ValueRow(tr("KV cache"))
-        self.together = ValueRow(tr("Together"))
-        layout.addWidget(self.weights)
-        layout.addWidget(self.cache)
-        layout.addWidget(self.together)
-        self._free_rows = QVBoxLayout()
-        self._free_rows.setSpacing(6)
-        layout.addLayout(self._free_rows)
-        self.memory_words = Label("", "secondary", "text3", wrap=True)
-        layout.addWidget(self.memory_words)
-        layout.addSpacing(6)
-        layout.addWidget(Hairline())
-        layout.addSpacing(6)
+    def differences_shown(self) -> list[str]:
+        """Return the lines of the comparison, as a screen reader would say them."""
+        return _spoken(self.differences)
 
-    def _comparison_part(self, layout: QVBoxLayout) -> None:
-        head = QHBoxLayout()
-        head.setSpacing(6)
-        head.addWidget(Label(tr("Compared with"), "section"))
-        self.compared = FlatCombo(label=tr("Compared with"))
-        self.compared.chosen.connect(self.comparedChosen)
-        head.addWidget(self.compared)
-        head.addStretch(1)
-        layout.addLayout(head)
-        self._changes = QVBoxLayout()
-        self._changes.setSpacing(4)
-        layout.addLayout(self._changes)
+    def memory_shown(self) -> list[str]:
+        """Return the lines of the memory block."""
+        return _spoken(self.memory)
 
-    # ---- what is shown
-
-    def show_models(self, cards: Sequence[ModelCard], chosen: str | None) -> None:
+    def show_models(self, cards: Sequence[ModelCard], chosen: ModelCard | None) -> None:
         """Offer these models."""
-        self.models.set_options([(card.path, card.name, card.quantisation or "") for card in cards])
-        if chosen is not None:
-            self.models.set_current(chosen)
-        self.models.set_reason(None if cards else tr("No model is known yet. Open one with Ctrl+L."))
-
-    def show_model(self, card: ModelCard | None) -> None:
-        """Say what the chosen model is."""
-        self.load.set_reason(
-            None
-            if card is not None
-            else tr("Choose a model first: Ctrl+L opens a file, or drop one on the window.")
+        self._card = chosen
+        self._cards = (
+            cards if chosen is None or any(card.path == chosen.path for card in cards) else (*cards, chosen)
         )
+        options = [(card.path, card.name) for card in self._cards]
+        self.model.set_options([*options, (OTHER_FILE, tr("Another file…"))])
+        self.model.set_current(chosen.path if chosen is not None else OTHER_FILE)
+        self._show_memory()
+
+    def show_values(self, values: Mapping[str, SettingValue]) -> None:
+        """Take the values of the form."""
+        self._values = values
+        self._show_memory()
+        self._show_differences()
+
+    def show_loaded(self, model: LoadedModel | None) -> None:
+        """Take what is loaded, for the comparison."""
+        if model != self._loaded:
+            self._loaded = model
+            self._offer_comparisons()
+
+    def show_presets(self, presets: Sequence[Preset]) -> None:
+        """Offer these for comparison."""
+        self._presets = presets
+        self._offer_comparisons()
+
+    def set_load_reason(self, reason: str | None) -> None:
+        """Say why loading is not possible now; None when it is."""
+        self.load.set_reason(reason)
+
+    def _model_chosen(self, key: str) -> None:
+        if key == OTHER_FILE:
+            if self._card is not None:
+                self.model.set_current(self._card.path)
+            self.file_wanted.emit()
+        else:
+            self.model_chosen.emit(key)
+
+    def _offer_comparisons(self) -> None:
+        before = self.compare.current()
+        options = [(LOADED_NOW, tr("what is loaded"))] if self._loaded is not None else []
+        options += [(preset.name, preset.name) for preset in self._presets if preset.problem is None]
+        self.compare.set_options(options)
+        keys = [key for key, _ in options]
+        if before in keys:
+            self.compare.set_current(str(before))
+        elif keys:
+            self.compare.set_current(keys[0])
+        self._show_differences()
+
+    def _show_memory(self) -> None:
+        _empty(self.memory)
+        card = self._card
         if card is None:
-            self.model_words.setText(tr("No model is known yet. Open a GGUF file with Ctrl+L."))
+            self.model_line.setText(tr("Choose a model to see its bounds and what it takes."))
+            self.note.setText("")
             return
-        words = [card.architecture or ""]
-        if card.layers:
-            words.append(tr("{layers} layers", layers=card.layers))
-        if card.experts:
-            words.append(
-                tr("{experts} experts, {used} per token", experts=card.experts, used=card.experts_used or 0)
-            )
-        if card.trained_context:
-            words.append(tr("trained on {count} tokens", count=card.trained_context))
-        self.model_words.setText(" · ".join(word for word in words if word))
-
-    def show_memory(
-        self, card: ModelCard | None, values: Mapping[str, SettingValue], sample: TelemetrySample | None
-    ) -> None:
-        """Show what the header's numbers add up to, beside what is free now; never more than that."""
-        weights = card.weight_bytes or card.file_bytes if card is not None else None
-        cache = cache_bytes(card, values) if card is not None else None
-        for row, amount in (
-            (self.weights, weights),
-            (self.cache, cache),
-            (self.together, weights + cache if weights is not None and cache is not None else None),
-        ):
-            number, unit = memory_parts(amount) if amount is not None else ("–", "")
-            row.set_value(number, unit)
-        self._show_free(sample)
-        self.memory_words.setText(
+        if card.problem is not None:
+            self.model_line.setText(error_sentence(card.problem))
+            self.note.setText("")
+            return
+        told = [card.architecture or "", card.quantisation or ""]
+        if card.file_bytes is not None:
+            told.append(tr("{size} on disk", size=file_size(card.file_bytes)))
+        self.model_line.setText(" · ".join(word for word in told if word))
+        cache = kv_cache_bytes(card, self._values)
+        for label, size in ((tr("Weights"), card.weight_bytes), (tr("KV cache"), cache)):
+            row = ValueRow(label)
+            row.set_value(*(("–", "") if size is None else memory_parts(size)))
+            self.memory.addWidget(row)
+        if card.weight_bytes is not None and cache is not None:
+            row = ValueRow(tr("Together"))
+            row.set_value(*memory_parts(card.weight_bytes + cache))
+            self.memory.addWidget(row)
+        self.note.setText(
             tr(
-                "Worked out from the file's header. Compute buffers and the GPU's own overhead are not in it, nor how the "
-                "layers are shared between GPU and RAM."
+                "Computed from the file's header. Compute buffers, the driver's share and what other programs use are not in it."
             )
         )
 
-    def _show_free(self, sample: TelemetrySample | None) -> None:
-        _clear(self._free_rows)
-        if sample is None:
-            return
-        for gpu in sample.gpus:
-            if gpu.memory_total_bytes is not None and gpu.memory_used_bytes is not None:
-                row = ValueRow(tr("Free on GPU {index}", index=str(gpu.index)))
-                row.set_value(*memory_parts(gpu.memory_total_bytes - gpu.memory_used_bytes))
-                row.setToolTip(tr("of {size}", size=memory(gpu.memory_total_bytes)))
-                self._free_rows.addWidget(row)
-        row = ValueRow(tr("Free RAM"))
-        row.set_value(*memory_parts(sample.host.memory_available_bytes))
-        row.setToolTip(tr("of {size}", size=memory(sample.host.memory_total_bytes)))
-        self._free_rows.addWidget(row)
-
-    def show_comparison(
-        self,
-        presets: Sequence[Preset],
-        against: str,
-        before: Mapping[str, SettingValue] | None,
-        after: Mapping[str, SettingValue],
-    ) -> None:
-        """List what differs between `before` (None: nothing is loaded) and `after`."""
-        options = [(LOADED, tr("what is loaded")), *((preset.name, preset.name) for preset in presets)]
-        self.compared.set_options(options)
-        self.compared.set_current(against)
-        _clear(self._changes)
-        if before is None:
-            self._changes.addWidget(Label(tr("Nothing is loaded."), "secondary", "text3", wrap=True))
-            return
-        changed = changed_stages(before, after)
-        if not changed:
-            self._changes.addWidget(Label(tr("No differences."), "secondary", "text3", wrap=True))
-        for key in changed:
-            self._changes.addWidget(_Change(key, before.get(key), after.get(key)))
+    def _show_differences(self) -> None:
+        _empty(self.differences)
+        other: Mapping[str, SettingValue]
+        key = self.compare.current()
+        if key == LOADED_NOW and self._loaded is not None:
+            other = self._loaded.values
+        else:
+            found = next((preset for preset in self._presets if preset.name == key), None)
+            if found is None:
+                self.differences.addWidget(Label(tr("Nothing to compare with yet."), "secondary", "text3"))
+                return
+            other = found.values
+        different = [
+            (knob, other.get(name, knob.default), self._values.get(name, knob.default))
+            for name, knob in settings().items()
+            if other.get(name, knob.default) != self._values.get(name, knob.default)
+        ]
+        for knob, before, after in different[:MOST_DIFFERENCES]:
+            self.differences.addWidget(
+                _Difference(tr(knob.label), value_words(knob, before), value_words(knob, after))
+            )
+        if len(different) > MOST_DIFFERENCES:
+            text = tr("and {count} more", count=number(len(different) - MOST_DIFFERENCES))
+            self.differences.addWidget(Label(text, "secondary", "text3"))
+        if not different:
+            self.differences.addWidget(Label(tr("The same values."), "secondary", "text3"))
 
 
-class _Change(QWidget):
-    """`Context length   8,192 › 131,072`."""
-
-    def __init__(self, key: str, before: SettingValue | None, after: SettingValue | None) -> None:
+class _Difference(QWidget):
+    def __init__(self, label: str, before: str, after: str) -> None:
         super().__init__()
-        knob = settings()[key]
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
-        row.addWidget(ElidedLabel(tr(knob.label), "secondary", "text2"), 1)
-        if knob.key == "system_prompt":
-            row.addWidget(Label(tr("differs"), "secondary"))
-            return
-        was, now = value_words(knob, before), value_words(knob, after)
-        row.addWidget(Label(was, "secondary", "text3"))
+        row.addWidget(ElidedLabel(label, "secondary", "text2"), 1)
+        row.addWidget(Label(before, "secondary", "text3"))
         row.addWidget(Label("›", "secondary", "text3"))
-        row.addWidget(Label(now, "control"))
-        self.setToolTip(f"{tr(knob.label)}: {was} › {now}")
+        row.addWidget(Label(after, "label_strong"))
+        self.setAccessibleName(
+            tr("{label}: {before} becomes {after}", label=label, before=before, after=after)
+        )
 
 
-def _clear(layout: QVBoxLayout) -> None:
-    while (item := layout.takeAt(0)) is not None:
+def _head(text: str, combo: FlatCombo) -> QWidget:
+    box = QWidget()
+    row = QHBoxLayout(box)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    row.addWidget(Label(text, "section"))
+    row.addWidget(combo)
+    row.addStretch(1)
+    return box
+
+
+def _block(*parts: QWidget | QVBoxLayout, spacing: int = 12) -> QWidget:
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(16, spacing, 16, spacing)
+    column.setSpacing(6)
+    for part in parts:
+        if isinstance(part, QWidget):
+            column.addWidget(part)
+        else:
+            column.addLayout(part)
+    return box
+
+
+def _empty(column: QVBoxLayout) -> None:
+    while (item := column.takeAt(0)) is not None:
         widget = item.widget()
         if widget is not None:
             widget.hide()
             widget.deleteLater()
 
 
-def panel_width(*, wide: bool) -> int:
-    """Return the panel's width for a window under or over 1,500 px."""
-    return theme().width("panel_width", "forecast", wide=wide)
+def _spoken(column: QVBoxLayout) -> list[str]:
+    items = (column.itemAt(place) for place in range(column.count()))
+    widgets = [widget for item in items if item is not None and (widget := item.widget()) is not None]
+    return [widget.text() if isinstance(widget, Label) else widget.accessibleName() for widget in widgets]
