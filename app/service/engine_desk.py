@@ -348,15 +348,16 @@ class EngineDesk:
                 self._set(
                     EngineState(status=EngineStatus.READY, model=self._with_values(model), worker_pid=pid)
                 )
-                return
-            self._sample = EngineSample()
-            if isinstance(error, Cancelled):
+            elif isinstance(error, Cancelled):
+                self._sample = EngineSample()
                 self._set(EngineState(worker_pid=pid))
-                return
-            self._set(
-                EngineState(status=EngineStatus.FAILED, error=error.info() if error else None, worker_pid=pid)
-            )
-        if error is not None:
+            else:
+                self._sample = EngineSample()
+                told = error.info() if error else None
+                self._set(EngineState(status=EngineStatus.FAILED, error=told, worker_pid=pid))
+        if model is not None and job.plan.model_path is not None:
+            self._opened(job.plan.model_path)
+        elif error is not None and not isinstance(error, Cancelled):
             self._add_marker("error", error.sentence)
 
     def _engine_for(self, plan: LoadPlan) -> Engine:
