@@ -138,7 +138,7 @@ class PresetsPage(Page):
         state = self.context.state
         state.presetsChanged.connect(self._take_presets)
         state.modelsChanged.connect(self._take_models)
-        state.engineChanged.connect(lambda _engine: self._take_engine())
+        state.engineChanged.connect(self._take_engine)
         self.list.chosen.connect(self._choose)
         self.list.added.connect(self._new)
         self.form.edited.connect(self._edited)
@@ -188,7 +188,7 @@ class PresetsPage(Page):
             self._card = next((card for card in models if card.path == self._card.path), self._card)
         self._show_card()
 
-    def _take_engine(self) -> None:
+    def _take_engine(self, _engine: object = None) -> None:
         model = self.context.state.model
         self.panel.show_loaded(model)
         self.form.set_loaded(None if model is None else model.values)
