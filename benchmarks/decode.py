@@ -126,7 +126,11 @@ def pult(options: argparse.Namespace, folder: Path) -> Iterator[Server]:
         "--token-file",
         str(token_file),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PULT_DATA": str(folder / "data")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "PULT_DATA": str(folder / "data"),
+    }
     service = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     window: subprocess.Popen[bytes] | None = None
     try:
