@@ -57,7 +57,7 @@ def test_a_first_message_begins_a_chat_and_its_answer_streams(
     desk.client.finish(answer)
     assert page.composer.send.text() == "Send"
     words = _answer_view(page).facts_words.replace("\u00a0", " ").replace("\u202f", " ")
-    assert words == "128.4 tokens/s, 412 tokens, first token 210 ms, 2 experts"
+    assert words == "128.4 tokens/s, 412 tokens, first token 0.21 s, 2 experts"
     thought = _answer_view(page)._thought_head.words.replace("\u00a0", " ")
     assert thought == "Thought for 4.2 s · 540 tokens"
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from app.shared.engine import EngineState
 
 GUIDE_QUESTIONS = (
-    mark("What does experts per token change?"),
-    mark("How much memory does the KV cache take?"),
-    mark("What is flash attention for?"),
-    mark("What happens when the context is full?"),
+    mark("Does the number of experts change the speed?"),
+    mark("How big is the KV cache?"),
+    mark("Should flash attention be on?"),
+    mark("How do I see how full the context is?"),
 )
 
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QSize
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ui.i18n import duration, memory, ntr, number, tr
+from app.ui.i18n import memory, ntr, number, tr
 from app.ui.theme import theme
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def facts_of(facts: AnswerFacts) -> list[Fact]:
     if timings.completion_tokens:
         told.append(Fact(ntr("{n} token", "{n} tokens", timings.completion_tokens)))
     if timings.first_token_seconds is not None:
-        told.append(Fact(tr("first token {seconds}", seconds=duration(timings.first_token_seconds))))
+        told.append(
+            Fact(tr("first token {seconds}", seconds=seconds_words(timings.first_token_seconds, decimals=2)))
+        )
     if facts.experts_used is not None:
         told.append(Fact(ntr("{n} expert", "{n} experts", facts.experts_used)))
     if facts.finish_reason == "length":
@@ -57,6 +59,11 @@ def live_facts(live: LiveAnswer) -> list[Fact]:
     if live.tokens:
         told.append(Fact(ntr("{n} token", "{n} tokens", live.tokens)))
     return told
+
+
+def seconds_words(seconds: float, *, decimals: int) -> str:
+    """Return a time in seconds whatever its size, so that a moving one keeps its unit."""
+    return number(seconds, decimals=decimals) + "\u00a0" + tr("s")
 
 
 def speed_fact(tokens_per_second: float) -> Fact:

@@ -11,8 +11,15 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QEnterEvent, QPainter, QPai
 from PySide6.QtWidgets import QWidget
 
 from app.ui.controls import Banner, ElidedLabel, IconButton, Label, Menu, ProgressLine, StatusDot
-from app.ui.i18n import clock, duration, full_moment, ntr, percent, tr
-from app.ui.pages.chat.conversation.facts import Fact, FactsLine, all_facts, facts_of, live_facts
+from app.ui.i18n import clock, full_moment, ntr, percent, tr
+from app.ui.pages.chat.conversation.facts import (
+    Fact,
+    FactsLine,
+    all_facts,
+    facts_of,
+    live_facts,
+    seconds_words,
+)
 from app.ui.pages.chat.conversation.small_parts import Editor, FileChip, ThoughtHead, Versions
 from app.ui.pages.chat.prose import ProseStyle, ProseView
 from app.ui.theme import theme
@@ -357,13 +364,20 @@ class AnswerView(MessageView):
             seconds = self._live.thought_so_far_seconds(time.monotonic())
             words = tr("Thinking") if self._live.thinking else tr("Thought")
             if seconds is not None:
-                template = tr("Thinking for {time}") if self._live.thinking else tr("Thought for {time}")
-                words = template.format(time=duration(seconds))
+                told = seconds_words(seconds, decimals=1)
+                thinking = self._live.thinking
+                words = (
+                    tr("Thinking for {time}", time=told) if thinking else tr("Thought for {time}", time=told)
+                )
             if self._live.thinking and self._live.tokens:
                 quiet = "· " + ntr("{n} token", "{n} tokens", self._live.tokens)
         else:
             seconds = timings.thought_seconds if timings is not None else None
-            words = tr("Thought for {time}", time=duration(seconds)) if seconds is not None else tr("Thought")
+            words = (
+                tr("Thought for {time}", time=seconds_words(seconds, decimals=1))
+                if seconds is not None
+                else tr("Thought")
+            )
             if timings is not None and timings.thought_tokens:
                 quiet = "· " + ntr("{n} token", "{n} tokens", timings.thought_tokens)
         self._thought_head.set_words(words, quiet)
