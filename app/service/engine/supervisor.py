@@ -118,8 +118,9 @@ class SupervisedEngine:
 
     def generate(self, request: GenerateRequest, *, stop: StopFlag) -> Iterator[TokenEvent]:
         worker = self._need()
-        text: list[str] = []
-        thought: list[str] = []
+        if stop.is_set():  # no use in having the prompt read first
+            yield AnswerFinished(finish_reason="cancelled", text="")
+            return
         finished = False
         worker.phase = "prefill"
         own_stop = _EitherStop(stop)
@@ -133,8 +134,6 @@ class SupervisedEngine:
                         worker.phase = "prefill"
                     case AnswerDelta():
                         worker.phase = "decode"
-                        text.append(reply.event.text)
-                        thought.append(reply.event.thought)
                     case AnswerFinished():
                         finished = True
                 yield reply.event
