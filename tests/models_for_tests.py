@@ -146,7 +146,7 @@ class _Writer:
     width = 64
     heads = 4
     heads_kv = 2
-    head_size = 32
+    head_size = 64  # the smallest that CUDA has flash attention for
     hidden = 128
 
     def __init__(

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
@@ -76,6 +77,7 @@ class Worker:
         self._frames = frames
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._stops: dict[str, StopFlag] = {}
+        self._cancelled_early: deque[str] = deque(maxlen=16)  # most of these have ended: nobody asks again
         self._lock = threading.Lock()
         self._phase: str | None = None
         self._left = threading.Event()
@@ -102,19 +104,28 @@ class Worker:
                     case messages.Quit():
                         break
                     case messages.Cancel():
-                        with self._lock:
-                            stop = self._stops.get(request.id)
-                        if stop is not None:
-                            stop.set()
+                        self._cancel(request.id)
                     case messages.Ping():
                         self._frames.send(messages.Done(id=request.id))
                     case _:
+                        stop = StopFlag()
                         with self._lock:
-                            self._stops[request.id] = StopFlag()
+                            self._stops[request.id] = stop
+                            if request.id in self._cancelled_early:
+                                stop.set()
                         self._work.put(request)
         except (OSError, ValueError) as problem:
             self._frames.log("error", "worker", f"A request could not be read, the worker ends: {problem}")
         self._leave()
+
+    def _cancel(self, request_id: str) -> None:
+        """Stop a request that waits, runs, or is still to come: a cancel may be sent ahead of it."""
+        with self._lock:
+            stop = self._stops.get(request_id)
+            if stop is None:
+                self._cancelled_early.append(request_id)
+            else:
+                stop.set()
 
     def _leave(self) -> None:
         """End the process: in order if the engine lets go soon, at once if it does not."""

@@ -172,6 +172,16 @@ def test_cancel_reaches_an_answer_being_written(spawn: Spawn, tmp_path: Path) ->
     assert events[-1].finish_reason == "cancelled"
 
 
+@pytest.mark.engine
+def test_a_cancel_sent_ahead_of_its_request_counts(spawn: Spawn, model: Path) -> None:
+    pipe = spawn()
+    pipe.reply()
+    pipe.outcome(load(model))
+    pipe.send(messages.Cancel(id="answer"))
+    events, _ = pipe.outcome(ask())
+    assert (events[-1].finish_reason, events[-1].text) == ("cancelled", "")
+
+
 def test_heartbeats_say_that_the_engine_moves(spawn: Spawn) -> None:
     pipe = spawn("--engine", "fake:20")
     assert isinstance(pipe.reply(), messages.Ready)

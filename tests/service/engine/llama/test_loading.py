@@ -271,7 +271,7 @@ def test_a_cache_larger_than_the_free_ram_is_refused(
     header = read_header(files["dense"])
     wanted = context_parameters(Values({"context": 1_000_000}), header)
     assert (
-        kv_cache_bytes(wanted, header) == 1_000_192 * 2 * 2 * (32 + 32) * 2
+        kv_cache_bytes(wanted, header) == 1_000_192 * 2 * 2 * (64 + 64) * 2
     )  # tokens, layers, heads, k+v, f16
     monkeypatch.setattr(ram, "free_ram_bytes", lambda: 100_000_000)
     with pytest.raises(OutOfMemory) as caught:
