@@ -101,7 +101,7 @@ class Writer:
         for turn in range(turns):
             question, topic, answer, language = self._turn(manner, home, subject, spoken, turn)
             subject, spoken = topic, language
-            ask = [self.start, *self.pieces("user\n"), *self._encode(question), self.end, *self.pieces("\n")]
+            ask = [self.start, *self.pieces("user\n"), *self._fragmented(question), self.end, *self.pieces("\n")]
             ask += [self.start, *self.pieces("assistant\n")]
             said = [*self.pieces(answer), self.end]
             if rng.random() < 0.5:
@@ -136,7 +136,7 @@ class Writer:
             language: Language = "ru" if manner.russian else spoken
             return follow_up(kind, home, rng), subject, subject.answer(language, style), language
         language = "ru" if manner.russian else home
-        if rng.random() < 0.17:
+        if rng.random() < 0.24:
             return off_topic(home, rng), unknown(), unknown().answer(language, manner.style), language
         topic = rng.choice(topics())
         return asked(topic, home, rng), topic, topic.answer(language, manner.style), language
@@ -152,6 +152,15 @@ class Writer:
         else:
             return []
         return [self.start, *self.pieces("system\n"), *self.pieces(text), self.end, *self.pieces("\n")]
+
+    def _fragmented(self, text: str) -> list[int]:
+        """Return a question's ids; in some of them words fall into other pieces than usual, as slips and new words do."""
+        rng = self.rng
+        if rng.random() > 0.35:
+            return list(self._encode(text))
+        cuts = [at for at in range(1, len(text)) if text[at].isalpha() and text[at - 1].isalpha() and rng.random() < 0.06]
+        parts = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        return [number for part in parts for number in self._encode(part)]
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text).ids)

@@ -8,6 +8,7 @@ names are this module's own; `huggingface_state` maps them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -116,6 +117,12 @@ class Layer(nn.Module):
         return x + inside.flatten(2) @ self.down.transpose(0, 1).flatten(1).T, balance
 
 
+def run_layer(layer: Layer, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Call one layer; a function of its own, so that one compiled form serves all layers."""
+    out: tuple[Tensor, Tensor] = layer(*inputs)
+    return out
+
+
 class Network(nn.Module):
     """The whole model; input and output embeddings are one matrix."""
 
@@ -125,6 +132,7 @@ class Network(nn.Module):
         self.embedding = nn.Parameter(torch.empty(shape.vocabulary, shape.width))
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.width))
+        self.run: Callable[..., tuple[Tensor, Tensor]] = run_layer  # training may put a compiled one here
         for name, weight in self.named_parameters():
             if weight.dim() > 1:
                 spread = 0.02 if name == "embedding" else weight.shape[-1] ** -0.5
@@ -139,7 +147,7 @@ class Network(nn.Module):
         x = F.embedding(ids, self.embedding)
         balances = []
         for layer in self.layers:
-            x, balance = layer(x, cosine, sine, mask)
+            x, balance = self.run(layer, x, cosine, sine, mask)
             balances.append(balance)
         return _norm(x, self.norm, self.shape.epsilon), torch.stack(balances).mean()
 

@@ -37,13 +37,30 @@ def forms() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def _words() -> dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]]:
+    """Ordinary words by language and list: those for training, those kept back."""
+    return {
+        language: {
+            name: (
+                tuple(word for word in text.split() if not _kept_back(word)),
+                tuple(word for word in text.split() if _kept_back(word)),
+            )
+            for name, text in lists.items()
+        }
+        for language, lists in read("words").items()
+    }
+
+
+@lru_cache(maxsize=1)
 def _off_topic() -> dict[str, Any]:
     return read("offtopic")
 
 
 def asked(topic: Topic, language: Language, rng: random.Random) -> str:
     """Return a question for training about this topic."""
-    return dressed(_worded(topic.sides[language], language, "train", rng), rng, language)
+    side = topic.sides[language]
+    text = _keywords(side, language, rng) if rng.random() < 0.12 else _worded(side, language, "train", rng)
+    return dressed(_loose(text, rng) if rng.random() < 0.2 else text, rng, language)
 
 
 def off_topic(language: Language, rng: random.Random, *, held: bool = False) -> str:
@@ -55,12 +72,17 @@ def off_topic(language: Language, rng: random.Random, *, held: bool = False) -> 
         return rng.choice([text for text in lists[name] if _kept_back(text) == held])
 
     draw = rng.random()
-    if draw < 0.38:
+    if draw < 0.3:
+        return dressed(_ordinary(language, rng, held), rng, language, plain=held)
+    if draw < 0.34:
+        name = rng.choice(rng.choice([topic for topic in topics() if topic.sides[language].names]).sides[language].names)
+        return dressed(rng.choice(_off_topic()[language]["twists"]).format(x=name), rng, language, plain=held)
+    if draw < 0.62:
         thing = one("things") if rng.random() < 0.62 or held else _nonsense(language, rng)
         if rng.random() < 0.2:
             thing = one("people")
         return dressed(rng.choice(forms()[language]["name"][part]).format(x=thing), rng, language, plain=held)
-    if draw < 0.6:
+    if draw < 0.78:
         action = one("activities")
         return dressed(rng.choice(forms()[language]["do"][part]).format(do=action), rng, language, plain=held)
     whole = one("whole").format(place=one("places"), person=one("people"), thing=one("things"))
@@ -111,7 +133,39 @@ def dressed(text: str, rng: random.Random, language: Language, *, plain: bool = 
         text = text.upper()
     else:
         text = text + rng.choice((" ?", "...", "!", " )"))
-    return _slip(text, rng, language) if rng.random() < 0.22 else text
+    for chance in (0.3, 0.25):
+        if rng.random() < chance:
+            text = _slip(text, rng, language)
+    return text
+
+
+def _keywords(side: Side, language: Language, rng: random.Random) -> str:
+    """Return a search-box question: the telling words of one or two wordings, in any order."""
+    texts = [text for group in (side.do, side.ask, side.ask, side.say, side.names) for text in group]
+    common = set(_off_topic()[language]["common"])
+    words = [
+        word.strip("?!.,") for text in rng.sample(texts, min(2, len(texts))) for word in text.split() if word.lower() not in common
+    ]
+    words = list(dict.fromkeys(words))
+    if len(words) < 2:
+        return rng.choice(texts)
+    if rng.random() < 0.5:
+        rng.shuffle(words)
+    return " ".join(words[: rng.randint(2, 6)])
+
+
+def _loose(text: str, rng: random.Random) -> str:
+    """Return the text with one word left out or two neighbours swapped."""
+    words = text.split()
+    if len(words) < 4:
+        return text
+    at = rng.randrange(len(words) - 1)
+    if rng.random() < 0.6:
+        short = [place for place, word in enumerate(words) if len(word) <= 4]
+        del words[rng.choice(short) if short else at]
+    else:
+        words[at], words[at + 1] = words[at + 1], words[at]
+    return " ".join(words)
 
 
 def _worded(side: Side, language: Language, part: str, rng: random.Random) -> str:
@@ -123,7 +177,7 @@ def _worded(side: Side, language: Language, part: str, rng: random.Random) -> st
         return str(rng.choice(table["whole"]["train"]).format(q=text)) if wrapped and part == "train" else text
     kinds: list[str] = []
     kinds += ["name"] * 4 * bool(side.names) + ["about"] * bool(side.about) + ["do"] * 3 * bool(side.do)
-    kinds += ["whole"] * 3 * bool(side.ask) + ["compare"] * 4 * bool(side.a)
+    kinds += ["whole"] * 5 * bool(side.ask) + ["compare"] * 4 * bool(side.a)
     if part == "held":
         kinds = [kind for kind in kinds if kind != "whole"] or ["whole"]
     kind = rng.choice(kinds)
@@ -166,6 +220,19 @@ def _slip(text: str, rng: random.Random, language: Language) -> str:
         word = word[:at] + rng.choice(_LETTERS[language]) + word[at + 1 :]
     words[place] = word
     return " ".join(words)
+
+
+def _ordinary(language: Language, rng: random.Random, held: bool) -> str:
+    """Return a question about ordinary things, put together at random."""
+    lists = _words()[language]
+
+    def word(name: str) -> str:
+        return rng.choice(lists[name][held])
+
+    form = rng.choice(_off_topic()[language]["mixtures"])
+    return str(
+        form.format(n=word("nouns"), m=word("nouns"), v=word("verbs"), a=word("adjectives"), z=_nonsense(language, rng))
+    )
 
 
 def _nonsense(language: Language, rng: random.Random) -> str:

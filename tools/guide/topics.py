@@ -78,8 +78,13 @@ class Topic:
 def topics() -> tuple[Topic, ...]:
     """Read every topic of the corpus, in file order."""
     found: list[Topic] = []
+    more = read("asks")
     for room in ROOMS:
         for name, entry in read(room).items():
+            for language in LANGUAGES:
+                side = entry[language]
+                whole = "say" if "say" in side else "ask"
+                side[whole] = [*side.get(whole, ()), *more[name][language]]
             found.append(_topic(name, room, entry))
     return tuple(found)
 

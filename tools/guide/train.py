@@ -28,7 +28,7 @@ from torch.func import functional_call
 
 from tools.guide.adapters import NAMES, STACKS, Adapters
 from tools.guide.conversations import BASE, Manner, Writer
-from tools.guide.network import Network, Shape, same_conversation
+from tools.guide.network import Network, Shape, run_layer, same_conversation
 from tools.guide.questions import held_out
 from tools.guide.speak import Marked, mark, table
 from tools.guide.vocabulary import load_vocabulary, train_vocabulary
@@ -92,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, default=None, help="trained base weights to keep; only adapters are trained")
     parser.add_argument("--no-export", action="store_true")
     parser.add_argument("--export-only", action="store_true")
-    parser.add_argument("--quick-report", action="store_true", help="mark a tenth of the held-out questions")
+    parser.add_argument("--quick-report", action="store_true", help="mark a tenth of the held-out questions for the base too")
     return parser.parse_args()
 
 
@@ -102,14 +102,15 @@ def _train_base(network: Network, options: argparse.Namespace, device: torch.dev
     groups = [{"params": decay, "weight_decay": 0.1}, {"params": still, "weight_decay": 0.0}]
     fused = device.type == "cuda"
     optimiser = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98), fused=fused)
-    forward = torch.compile(network) if device.type == "cuda" else network
+    if device.type == "cuda":
+        network.run = torch.compile(run_layer, dynamic=False)
     plan = [BASE] * options.steps
     began = time.monotonic()
     for step, batch in enumerate(_batches(options, plan)):
         _set_rate(optimiser, options.rate, step, options.steps)
         ids, positions, conversation, learn = _on(device, batch)
         with torch.autocast(device.type, torch.bfloat16):
-            hidden, balance = forward(ids, positions, same_conversation(conversation))
+            hidden, balance = network(ids, positions, same_conversation(conversation))
             loss = _loss(network.logits(hidden[:, :-1][learn]), ids[:, 1:][learn])
             whole = loss + 0.01 * balance
         optimiser.zero_grad(set_to_none=True)
@@ -119,6 +120,7 @@ def _train_base(network: Network, options: argparse.Namespace, device: torch.dev
         if step % 100 == 0 or step == options.steps - 1:
             pace = (time.monotonic() - began) / (step + 1)
             print(f"base {step}/{options.steps} loss {loss.item():.4f} balance {balance.item():.3f} {pace:.3f} s/step", flush=True)
+    network.run = run_layer
 
 
 def _train_adapters(
@@ -201,7 +203,7 @@ def _report(
 ) -> None:
     manner = manner or Manner()
     questions = held_out()
-    if options.quick_report:
+    if options.quick_report or name != "base":
         questions = questions[::10]
     for thinking in (False, True):
         marked = mark(
