@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Any, TypeVar
 from app.shared.telemetry import GpuSample
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0  # after the driver or a GPU went away
 PCIE_SHARE = 0.25  # of the tick: NVML measures PCIe for 20 ms a direction, and blocks meanwhile
@@ -94,9 +97,8 @@ class GpuReader:
         try:
             self._nvml = self._import()
         except (ImportError, OSError) as error:
-            self.note = (
-                f"NVIDIA's management library for Python is not installed ({error}). GPUs are not measured."
-            )
+            _log.warning("NVIDIA's management library cannot be used: %s", error)
+            self.note = "NVIDIA's management library for Python is not installed. GPUs are not measured."
             return
         try:
             self._nvml.nvmlInit()
@@ -167,7 +169,8 @@ class GpuReader:
             return "The NVIDIA driver was updated and the old one still runs; restart the computer. GPUs are not measured."
         if code == nvml.NVML_ERROR_NO_PERMISSION:
             return "The NVIDIA driver does not let this user read its GPUs. Only RAM and CPU are measured."
-        return f"The NVIDIA driver does not answer: {str(error).strip().rstrip('.')}. Only RAM and CPU are measured."
+        _log.warning("NVML does not start: %s", error)
+        return "The NVIDIA driver does not answer; the log says why. Only RAM and CPU are measured."
 
     # ---- reading
 

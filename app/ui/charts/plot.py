@@ -73,6 +73,7 @@ class Plot(pg.PlotWidget):
         self._box.setDefaultPadding(0)
         self._curves: list[pg.PlotCurveItem] = []
         self._filled: tuple[Floats, Floats] | None = None
+        self._pieces: tuple[tuple[float, ...], list[QPolygonF]] | None = None
         self.top = 1.0
         self.since, self.until = 0.0, 1.0
         self.time_ticks: Sequence[float] = ()
@@ -103,6 +104,7 @@ class Plot(pg.PlotWidget):
             curve.setZValue(10 - order)
         # The fill is painted by hand, piece by piece: pyqtgraph closes one path over all gaps.
         self._filled = lines[0] if lines else None
+        self._pieces = None
 
     def set_view(self, since: float, until: float, top: float) -> None:
         """Show this stretch of time and values from 0 to `top`."""
@@ -156,19 +158,33 @@ class Plot(pg.PlotWidget):
         color.setAlphaF(0.13)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for piece in self._fill_pieces(at, values):
+            painter.drawPolygon(piece)
+
+    def _fill_pieces(self, at: Floats, values: Floats) -> list[QPolygonF]:
+        """Return the filled areas between gaps; kept until lines, view or size change: the crosshair repaints often."""
+        size = self.viewport().size()
+        key = (self.since, self.until, self.top, size.width(), size.height())
+        if self._pieces is not None and self._pieces[0] == key:
+            return self._pieces[1]
         base = self.y_of(0.0)
-        xs = (at - self.since) / max(self.until - self.since, 1e-9) * self.viewport().width()
+        xs = (at - self.since) / max(self.until - self.since, 1e-9) * size.width()
         low, high = -ROOM_BELOW * self.top, self.top * 1.04
-        ys = self.viewport().height() * (1 - (values - low) / (high - low))
+        ys = size.height() * (1 - (values - low) / (high - low))
         finite = np.isfinite(ys)
         edges = np.flatnonzero(np.diff(np.concatenate(([False], finite, [False])).astype(np.int8)))
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        pieces = []
         for first, last in zip(edges[::2], edges[1::2], strict=True):
             if last - first < 2:
                 continue
-            points = [QPointF(x, y) for x, y in zip(xs[first:last], ys[first:last], strict=True)]
+            points = [
+                QPointF(x, y) for x, y in zip(xs[first:last].tolist(), ys[first:last].tolist(), strict=True)
+            ]
             points += [QPointF(xs[last - 1], base), QPointF(xs[first], base)]
-            painter.drawPolygon(QPolygonF(points))
+            pieces.append(QPolygonF(points))
+        self._pieces = (key, pieces)
+        return pieces
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -211,23 +227,23 @@ class Plot(pg.PlotWidget):
         font.setWeight(font.Weight.DemiBold)
         painter.setFont(font)
         metrics = painter.fontMetrics()
-        taken: list[QRectF] = []
-        for order, (value, words) in enumerate(self.readouts):
-            y = self.y_of(value)
+        for order, (value, _) in enumerate(self.readouts):
             painter.setPen(QPen(current.color("bg1"), 2))
             painter.setBrush(_dot_color(order))
-            painter.drawEllipse(QPointF(x, y), 4, 4)
-            box_width = metrics.horizontalAdvance(words) + 12
-            left = x + 10 if x + 14 + box_width < width else x - 10 - box_width
-            box = QRectF(left, min(max(y - 11, 1), height - 23), box_width, 22)
-            while any(box.intersects(other) for other in taken):
-                box.translate(0, 24)
-            taken.append(box)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(current.color("bg4"))
-            painter.drawRoundedRect(box, 4, 4)
-            painter.setPen(current.color("text"))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, words)
+            painter.drawEllipse(QPointF(x, self.y_of(value)), 4, 4)
+        if not self.readouts:
+            return
+        # One box however many lines: a track is often no higher than two boxes.
+        words = "  ".join(words for _, words in self.readouts)
+        box_width = metrics.horizontalAdvance(words) + 12
+        left = x + 10 if x + 14 + box_width < width else x - 10 - box_width
+        y = self.y_of(self.readouts[0][0])
+        box = QRectF(left, min(max(y - 11, 1), height - 23), box_width, 22)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(current.color("bg4"))
+        painter.drawRoundedRect(box, 4, 4)
+        painter.setPen(current.color("text"))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, words)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

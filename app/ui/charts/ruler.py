@@ -35,10 +35,21 @@ class _Timed(QWidget):
         super().__init__(parent)
         self.setFixedHeight(height)
         self._left = left
+        self._right = 0
         self._since, self._until = 0.0, 1.0
 
+    def set_right(self, right: int) -> None:
+        """Keep this much free at the right, as the plots do beside a scroll bar."""
+        if right != self._right:
+            self._right = right
+            self.update()
+
+    @property
+    def end(self) -> int:
+        return self.width() - self._right
+
     def x_of(self, at: float) -> float:
-        width = max(self.width() - self._left, 1)
+        width = max(self.end - self._left, 1)
         return self._left + (at - self._since) / max(self._until - self._since, 1e-9) * width
 
 
@@ -92,7 +103,7 @@ class Ruler(_Timed):
         current = theme()
         words = clock(at, seconds=True)
         width = painter.fontMetrics().horizontalAdvance(words) + 14
-        x = min(max(self.x_of(at) - width / 2, self._left), self.width() - width)
+        x = min(max(self.x_of(at) - width / 2, self._left), self.end - width)
         box = QRectF(x, 3, width, 20)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(current.color("text"))
@@ -112,7 +123,7 @@ class Ruler(_Timed):
                 box.setWidth(min(measure(_label(events)) + 16, LABEL_WIDEST))
                 continue
             width = min(measure(event.label) + 16 + (15 if event.icon else 0), LABEL_WIDEST)
-            x = min(x, self.width() - width)
+            x = min(x, self.end - width)
             placed.append((QRectF(x, 3, width, 20), [event]))
         return placed
 
@@ -158,6 +169,6 @@ class TimeAxis(_Timed):
             if moment.hour == moment.minute == moment.second == 0:
                 words = moment.strftime("%d.%m.")
             half = metrics.horizontalAdvance(words) / 2
-            x = min(max(self.x_of(at), self._left + half), self.width() - half)
+            x = min(max(self.x_of(at), self._left + half), self.end - half)
             painter.drawText(round(x - half), 15, words)
         painter.end()

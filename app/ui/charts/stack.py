@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shared.history import History
 from app.ui.charts.plot import AXIS_WIDTH, Plot
@@ -17,6 +17,7 @@ from app.ui.charts.ticks import nice_top, time_ticks, value_ticks
 from app.ui.theme import theme, themes
 
 HEAD_WIDTH = 184
+LOWEST_ROW = 56  # three lines of the head; more rows than fit are scrolled
 SHORTEST_SECONDS = 10.0
 LONGEST_SECONDS = 24 * 3600.0
 POINTS_PER_PIXEL = 1.5
@@ -75,11 +76,10 @@ class _Head(QWidget):
         painter.setFont(current.font("secondary"))
         painter.setPen(current.color("text3"))
         painter.drawText(after + 4, round(middle + 6), unit)
-        if self.height() >= 54:
-            painter.setFont(current.font("caption"))
-            painter.setPen(current.color("text2"))
-            line = painter.fontMetrics().elidedText(line, Qt.TextElideMode.ElideRight, room)
-            painter.drawText(0, round(middle + 22), line)
+        painter.setFont(current.font("caption"))
+        painter.setPen(current.color("text2"))
+        line = painter.fontMetrics().elidedText(line, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(0, round(middle + 22), line)
         painter.setFont(current.font("caption"))
         painter.setPen(current.color("text3"))
         metrics = painter.fontMetrics()
@@ -101,7 +101,7 @@ class _Row(QWidget):
         self.plot = Plot(self)
         self.plot.label = track.tick
         self.head = _Head(self)
-        self.setMinimumHeight(44)
+        self.setMinimumHeight(LOWEST_ROW)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(track.title)
         layout = QHBoxLayout(self)
@@ -142,13 +142,21 @@ class TrackStack(QWidget):
         self._since_drawn.start()
         self._ruler = Ruler(self, left=HEAD_WIDTH + AXIS_WIDTH)
         self._axis = TimeAxis(self, left=HEAD_WIDTH + AXIS_WIDTH)
-        self._body = QVBoxLayout()
+        rows = QWidget(self)
+        self._body = QVBoxLayout(rows)
+        self._body.setContentsMargins(0, 0, 0, 0)
         self._body.setSpacing(0)
+        self._area = QScrollArea(self)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area.setWidgetResizable(True)
+        self._area.setWidget(rows)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._ruler)
-        layout.addLayout(self._body, 1)
+        layout.addWidget(self._area, 1)
         layout.addWidget(self._axis)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._timer = QTimer(self)
@@ -249,7 +257,10 @@ class TrackStack(QWidget):
         self._dirty = False
         self._since_drawn.restart()
         since, until = self.range()
-        width = max(self.width() - HEAD_WIDTH - AXIS_WIDTH, 50)
+        inside = self._area.viewport().width()
+        for strip in (self._ruler, self._axis):
+            strip.set_right(self.width() - inside)
+        width = max(inside - HEAD_WIDTH - AXIS_WIDTH, 50)
         points = int(width * POINTS_PER_PIXEL)
         ticks = time_ticks(since, until, most=max(2, width // 96))
         marks = [event.at for event in self._ruler.events if since <= event.at <= until]

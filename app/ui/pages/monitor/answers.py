@@ -138,8 +138,10 @@ class AnswersModel(QAbstractTableModel):
         column, message = self._columns[index.column()], self._rows[index.row()]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
-        if role == Qt.ItemDataRole.ToolTipRole and index.column() == 0:
-            return full_moment(message.created_at)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            if index.column() == 0:
+                return full_moment(message.created_at)
+            return column.raw(message, message.facts or AnswerFacts()) if column.text else None
         if role != Qt.ItemDataRole.DisplayRole:
             return None
         value = column.raw(message, message.facts or AnswerFacts())

@@ -8,10 +8,32 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.shared.telemetry import GpuSample, TelemetrySample
 from app.shared.units import GIB
 from app.ui.controls import ElidedLabel, Label, Readout, StackBar, StackPart, Surface
-from app.ui.i18n import memory, number, tr
+from app.ui.i18n import mark, memory, number, tr
 
 ROW_HEIGHT = 58
 NOTHING = "–"
+
+# What the service says of GPUs, here so that it is translated: why there is none, and what holds one back.
+GPU_NOTES = (
+    mark("NVIDIA's management library for Python is not installed. GPUs are not measured."),
+    mark("No NVIDIA driver is installed. Only RAM and CPU are measured."),
+    mark("The NVIDIA driver is installed but not running. Only RAM and CPU are measured."),
+    mark(
+        "The NVIDIA driver was updated and the old one still runs; restart the computer. GPUs are not measured."
+    ),
+    mark("The NVIDIA driver does not let this user read its GPUs. Only RAM and CPU are measured."),
+    mark("The NVIDIA driver does not answer; the log says why. Only RAM and CPU are measured."),
+    mark("The NVIDIA driver works but lists no GPU. Only RAM and CPU are measured."),
+)
+THROTTLE_REASONS = (
+    mark("power limit"),
+    mark("hardware slowdown"),
+    mark("sync boost"),
+    mark("temperature"),
+    mark("hardware temperature"),
+    mark("power brake"),
+    mark("display clocks"),
+)
 
 
 class _Reading(QWidget):
@@ -159,7 +181,7 @@ class HostRow(MachineRow):
         )
         self._cpu.set(host.cpu_percent, "%")
         self._cores.set(host.cpu_count, "")
-        self._swap.set(host.swap_used_bytes / GIB, "GiB", decimals=1)
+        self._swap.set(host.swap_used_bytes / GIB, tr("GiB"), decimals=1)
         self._engine.set(own.cpu_percent if own is not None else None, "%")
 
 
@@ -180,6 +202,12 @@ class Machine(QWidget):
         note_layout.addWidget(self.note)
         self._layout.addWidget(self._note_row)
         self._note_row.hide()
+
+    def wanted_height(self, *, most_rows: int) -> int:
+        """Return the height of the rows, of at most so many, and of the note under them."""
+        rows = min(max(len(self._gpus), 1), most_rows)
+        note = self._note_row.sizeHint().height() + 1 if self.note.text() else 0
+        return rows * (ROW_HEIGHT + 1) - 1 + note
 
     def show_sample(self, sample: TelemetrySample) -> None:
         """Show one sample; rows appear and go with the GPUs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from app.shared.errors import StorageFailed
 from app.shared.history import History
@@ -15,7 +15,7 @@ from app.shared.telemetry import Marker, TelemetryHistory, TelemetrySample, samp
 from app.ui.charts import TimeEvent, TrackStack
 from app.ui.context import Page, WindowContext
 from app.ui.controls import Button, ElidedLabel, FlatCombo, Hairline, IconButton, Label, Menu, Segments
-from app.ui.i18n import mark, number, tr
+from app.ui.i18n import mark, ntr, number, tr
 from app.ui.pages.monitor.answers import AnswersModel, AnswersTable
 from app.ui.pages.monitor.machine import Machine
 from app.ui.pages.monitor.tracks import available_tracks, default_keys
@@ -37,6 +37,7 @@ DAY_SECONDS = 24 * 3600.0
 FETCH_MS = 120
 FETCH_POINTS = 4000
 MOST_MARKERS = 2000
+MOST_MACHINE_ROWS = 3  # more GPUs are scrolled: the graphs need the room
 
 
 class MonitorPage(Page):
@@ -64,9 +65,7 @@ class MonitorPage(Page):
         state.telemetryChanged.connect(self._take_sample)
         bridge.markerAdded.connect(self._take_marker)
         bridge.messageChanged.connect(self._answers.take)
-        bridge.connected.connect(
-            lambda connected: self._ask_all() if connected and self._asked_once else None
-        )
+        bridge.connected.connect(self._connected)
         for sample in state.recent:
             self._take_sample(sample)
 
@@ -78,7 +77,12 @@ class MonitorPage(Page):
         layout.setSpacing(0)
         layout.addWidget(self._head())
         self._machine = Machine(self)
-        layout.addWidget(self._machine)
+        self._machine_area = QScrollArea(self)
+        self._machine_area.setFrameShape(QFrame.Shape.NoFrame)
+        self._machine_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._machine_area.setWidgetResizable(True)
+        self._machine_area.setWidget(self._machine)
+        layout.addWidget(self._machine_area)
         self._stack = TrackStack(self._history, self)
         self._stack.viewChanged.connect(self._view_changed)
         self._stack.followingChanged.connect(self._following_changed)
@@ -173,6 +177,9 @@ class MonitorPage(Page):
 
     def _show_now(self, sample: TelemetrySample) -> None:
         self._machine.show_sample(sample)
+        height = self._machine.wanted_height(most_rows=MOST_MACHINE_ROWS)
+        if height != self._machine_area.height():
+            self._machine_area.setFixedHeight(height)
         self._place_tracks()
         if self._stack.following:
             self._stack.refresh()
@@ -247,8 +254,8 @@ class MonitorPage(Page):
     def _view_changed(self, since: float, until: float) -> None:
         span = until - since
         key = str(round(span))
-        if key in dict(RANGES) and self._ranges.current() != key:
-            self._ranges.set_current(key)
+        if self._ranges.current() != key:
+            self._ranges.set_current(key)  # a span of no segment's leaves none chosen
         if self._fetched is not None:
             low, high, fetched_span = self._fetched
             fine_enough = span >= fetched_span / 4
@@ -256,6 +263,10 @@ class MonitorPage(Page):
                 return
         self._wanted = (since, until)
         self._fetch_timer.start()
+
+    def _connected(self, connected: bool) -> None:
+        if connected and self._asked_once:
+            self._ask_all()
 
     def _fetch(self) -> None:
         if self._wanted is None:
@@ -360,10 +371,11 @@ class MonitorPage(Page):
     def _export_picture(self) -> None:
         path = self._ask_file("pult-monitor.png", "PNG (*.png)")
         if path is not None:
+            path = path if path.suffix else path.with_suffix(".png")
             image = self.grab().toImage()
 
             def save() -> Path:
-                if not image.save(str(path), format=b"PNG"):
+                if not image.save(str(path)):
                     raise StorageFailed("{path} could not be written. Choose another folder.", path=str(path))
                 return path
 
@@ -385,7 +397,7 @@ class MonitorPage(Page):
     def save_layout(self) -> None:
         settings = self.context.settings
         settings.put("monitor_tracks", self._shown_keys)
-        settings.put("monitor_range", self._ranges.current() or "600")
+        settings.put("monitor_range", self._ranges.current() or settings.get("monitor_range", "600"))
         settings.put("monitor_split", list(self._splitter.sizes()))
 
     def restore_layout(self) -> None:
@@ -418,9 +430,7 @@ def marker_words(marker: Marker) -> str:
 def _rate_words(rate: float) -> str:
     if rate < 1:
         return tr("a sample every {seconds} s", seconds=number(1 / rate))
-    if rate == 1:
-        return tr("1 sample per second")
-    return tr("{rate} samples per second", rate=number(rate))
+    return ntr("{n} sample per second", "{n} samples per second", round(rate))
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -37,7 +37,10 @@ def default_keys(tracks: Iterable[Track]) -> list[str]:
     keys = [track.key for track in tracks]
     gpus = [key for key in keys if key.startswith("gpu")]
     if not gpus:
-        return [key for key in keys if key != "swap"]
+        return keys
+    if len({key.split(".")[0] for key in gpus}) > 1:
+        shown = {"decode", "ram"}
+        return [key for key in keys if key in shown or key.endswith((".memory", ".load"))]
     wanted = {"decode", "context", "ram"}
     return [
         key
@@ -113,7 +116,7 @@ def _gpu_tracks(index: int, *, several: bool) -> list[Track]:
 
     def vram(history: History, since: float, until: float) -> tuple[str, str, str]:
         total, own = history.latest(column + "memory_total"), history.latest(column + "engine_memory")
-        unit = tr("of {size} GiB", size=_gib(total)) if total else "GiB"
+        unit = tr("of {size} GiB", size=_gib(total)) if total else tr("GiB")
         line = tr("engine {size}", size=memory(own)) if own is not None else ""
         return _gib(history.latest(column + "memory")), unit, line
 
@@ -148,7 +151,7 @@ def _gpu_tracks(index: int, *, several: bool) -> list[Track]:
             key=column + "memory",
             title=tr("VRAM, GPU {index}", index=str(index)),
             traces=(Trace(column=column + "memory", scale=1 / GIB),),
-            words=lambda value: f"{number(value, decimals=1)} GiB",
+            words=lambda value: memory(value * GIB),
             tick=short_number,
             head=vram,
             top_column=column + "memory_total",
@@ -203,7 +206,7 @@ def _gpu_tracks(index: int, *, several: bool) -> list[Track]:
 def _ram() -> Track:
     def head(history: History, since: float, until: float) -> tuple[str, str, str]:
         total, swap = history.latest("ram_total"), history.latest("swap")
-        unit = tr("of {size} GiB", size=_gib(total)) if total else "GiB"
+        unit = tr("of {size} GiB", size=_gib(total)) if total else tr("GiB")
         line = tr("swap {size}", size=memory(swap) if swap else "0") if swap is not None else ""
         return _gib(history.latest("ram")), unit, line
 
@@ -211,7 +214,7 @@ def _ram() -> Track:
         key="ram",
         title=tr("RAM"),
         traces=(Trace(column="ram", scale=1 / GIB),),
-        words=lambda value: f"{number(value, decimals=1)} GiB",
+        words=lambda value: memory(value * GIB),
         tick=short_number,
         head=head,
         top_column="ram_total",
