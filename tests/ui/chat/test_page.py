@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.shared.chats import Attachment
@@ -444,24 +443,38 @@ def test_everything_has_a_name_and_narrow_windows_fold_the_panel(page: ChatPage,
     assert page.inspector.isVisible()
 
 
-@pytest.mark.parametrize("language", ["ru"])
-def test_labels_a_quarter_longer_still_fit(
-    page: ChatPage, desk: Desk, language: str, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
-) -> None:
-    """Words as long as Russian ones: nothing is pushed out of the page."""
-    import app.ui.pages.chat.composer.composer as composer_module
+def test_russian_words_fit(desk: Desk, qtbot: QtBot) -> None:
+    """Nothing is pushed out of its column by longer words."""
+    from app.ui.i18n import set_language
 
-    monkeypatch.setattr(
-        composer_module, "tr", lambda text, **values: (text + "ююююю")[: len(text) * 5 // 4 + 3]
-    )
-    longer = ChatPage(desk.context)
-    qtbot.addWidget(longer)
-    longer.resize(1208, 736)
-    longer.show()
-    for widget in longer.composer.findChildren(QWidget):
-        if widget.isVisible() and widget.parent() is longer.composer:
-            assert widget.geometry().right() <= longer.composer.width(), widget
-    longer.hide()
+    set_language("ru")
+    try:
+        page = ChatPage(desk.context)
+        qtbot.addWidget(page)
+        page.resize(1208, 736)
+        page.restore_layout()
+        page.show()
+        page.open_chat(_answered(desk))
+        page.inspector.ledger.show_counts(desk.client.count())
+        page.inspector.sampling.pencil.click()
+        for region in (page.composer, page.column, page.inspector, page.header):
+            for widget in region.findChildren(QWidget):
+                if widget.isVisible():
+                    right = widget.mapTo(region, widget.rect().topRight()).x()
+                    assert right <= region.width(), (type(widget).__name__, widget.accessibleName(), right)
+        page.inspector.sampling.pencil.click()
+        qtbot.wait(20)
+        for widget in page.inspector.sampling.findChildren(QWidget):
+            if widget.isVisible():
+                right = widget.mapTo(page.inspector, widget.rect().topRight()).x()
+                assert right <= page.inspector.width(), (
+                    type(widget).__name__,
+                    widget.accessibleName(),
+                    right,
+                )
+        page.hide()
+    finally:
+        set_language("en")
 
 
 def test_prefill_and_tool_calls_are_shown(page: ChatPage, desk: Desk) -> None:
@@ -508,3 +521,24 @@ def test_a_temporary_chat_gone_with_its_service_closes(page: ChatPage, desk: Des
     desk.client.chats_kept.clear()
     desk.say_state()
     assert page.session.chat_id is None
+
+
+def test_the_theme_changes_under_an_open_chat(page: ChatPage, desk: Desk, qapp: QApplication) -> None:
+    from app.ui.theme import apply_theme, theme
+
+    code = "Text with `code`.\n\n```python\nx = 1\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    page.open_chat(_answered(desk, answer=code))
+    view = _answer_view(page)
+    height = view.height()
+    try:
+        apply_theme(qapp, "light")
+        qapp.processEvents()
+        assert view.height() == height
+        shown = page.conversation.grab().toImage()
+        assert shown.pixelColor(3, 3).name() == theme().hex("bg1").lower()
+        bubble = page.conversation.view_of(page.session.messages[0].id)
+        assert bubble is not None
+        color = bubble.grab().toImage().pixelColor(bubble.width() - 6, bubble.height() // 2).name()
+        assert color == theme().hex("bg3").lower()
+    finally:
+        apply_theme(qapp, "dark")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.shared.settings import settings
 from app.ui.controls import Button, ElidedLabel, IconButton, Label, NumberField, SectionHeading
 from app.ui.i18n import number, tr
+from app.ui.theme import theme
 
 if TYPE_CHECKING:
     from app.shared.engine import LoadedModel, SettingValue
     from app.shared.settings import Setting
 
 KEYS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
-LABEL_MAX_PX = 92
+ROOM_PX = 304 - 2 * 16 - 1  # inside the narrow panel
 
 
 class Sampling(QWidget):
@@ -54,17 +56,19 @@ class Sampling(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
-        grid.setColumnMinimumWidth(2, 6)
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(4, 1)
+        pairs = _two_columns_fit()
+        if pairs:
+            grid.setColumnMinimumWidth(2, 6)
         for at, key in enumerate(KEYS):
             label = ElidedLabel(tr(settings()[key].label), "secondary", "text2")
             value = Label("", "control")
             value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            column = 0 if at % 2 == 0 else 3
-            grid.addWidget(label, at // 2, column)
-            grid.addWidget(value, at // 2, column + 1)
-            label.setMinimumWidth(min(label.sizeHint().width(), LABEL_MAX_PX))
+            row, column = (at // 2, 3 * (at % 2)) if pairs else (at, 0)
+            if pairs:
+                label.setMinimumWidth(label.sizeHint().width())
+            grid.addWidget(label, row, column)
+            grid.addWidget(value, row, column + 1)
+            grid.setColumnStretch(column if not pairs else column + 1, 1)
             self._shown[key] = value
         return holder
 
@@ -121,6 +125,20 @@ class Sampling(QWidget):
 
     def _reset(self) -> None:
         self.valuesChosen.emit(dict.fromkeys(KEYS))
+
+
+def _two_columns_fit() -> bool:
+    """Whether labels and their longest usual values stand side by side in this language."""
+    labels, values = QFontMetrics(theme().font("secondary")), QFontMetrics(theme().font("control"))
+
+    def widest(column: int) -> int:
+        keys = KEYS[column::2]
+        named = max(labels.horizontalAdvance(tr(settings()[key].label)) for key in keys)
+        return named + max(
+            values.horizontalAdvance(_shown(settings()[key], settings()[key].default)) for key in keys
+        )
+
+    return widest(0) + widest(1) + 5 * 8 <= ROOM_PX
 
 
 def _field(knob: Setting) -> NumberField:

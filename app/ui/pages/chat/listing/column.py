@@ -121,7 +121,7 @@ class ChatColumn(Surface):
         top.addWidget(self.new)
         column.addLayout(top)
         inset = QHBoxLayout()
-        inset.setContentsMargins(8, 0, 0, 0)
+        inset.setContentsMargins(8, 0, 6, 0)
         inset.addWidget(self.view)
         column.addLayout(inset, 1)
         self.empty.setContentsMargins(20, 12, 16, 0)
