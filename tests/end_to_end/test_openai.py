@@ -229,7 +229,7 @@ def test_answers_queue_and_too_many_are_refused(services: Services, monkeypatch:
     statuses: list[int] = []
 
     def post() -> None:
-        body = {"messages": [{"role": "user", "content": "fake:tokens=600"}], "max_tokens": 500}
+        body = {"messages": [{"role": "user", "content": "fake:tokens=1600"}], "max_tokens": 1500}
         answer = httpx.post(
             f"{services.address}/v1/chat/completions", json=body, headers=headers(), timeout=10
         )
