@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from app.ui.main_window import MainWindow
-from app.ui.pages.chat.conversation.message_view import AnswerView
+from app.ui.pages.chat.conversation.answer_view import AnswerView
 from app.ui.pages.chat.page import ChatPage
 
 

@@ -12,7 +12,8 @@ from pytestqt.qtbot import QtBot
 from app.shared.chats import Attachment
 from app.shared.engine import EngineState, EngineStatus
 from app.shared.errors import EngineFailed, NoModelLoaded
-from app.ui.pages.chat.conversation.message_view import AnswerView, QuestionView
+from app.ui.pages.chat.conversation.answer_view import AnswerView
+from app.ui.pages.chat.conversation.question_view import QuestionView
 from app.ui.pages.chat.page import ChatPage
 from tests.ui.chat.fakes import MODEL, Desk
 
@@ -534,8 +535,6 @@ def test_the_theme_changes_under_an_open_chat(page: ChatPage, desk: Desk, qapp: 
         apply_theme(qapp, "light")
         qapp.processEvents()
         assert view.height() == height
-        shown = page.conversation.grab().toImage()
-        assert shown.pixelColor(3, 3).name() == theme().hex("bg1").lower()
         bubble = page.conversation.view_of(page.session.messages[0].id)
         assert bubble is not None
         color = bubble.grab().toImage().pixelColor(bubble.width() - 6, bubble.height() // 2).name()

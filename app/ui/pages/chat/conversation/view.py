@@ -16,7 +16,9 @@ from PySide6.QtWidgets import QAbstractScrollArea, QAbstractSlider, QApplication
 
 from app.ui.controls import Button
 from app.ui.i18n import tr
-from app.ui.pages.chat.conversation.message_view import AnswerView, MessageView, NoteView, QuestionView
+from app.ui.pages.chat.conversation.answer_view import AnswerView
+from app.ui.pages.chat.conversation.message_view import MessageView, NoteView
+from app.ui.pages.chat.conversation.question_view import QuestionView
 from app.ui.pages.chat.conversation.selection import Anchor, Selection
 from app.ui.theme import theme
 
