@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QMouseEvent
+from PySide6.QtGui import QMouseEvent, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.shared.engine import SettingValue
@@ -53,6 +53,7 @@ SLIDER_TOP: dict[str, float | None] = {
     "seed": None,
 }
 MOST_SEGMENTS = 4
+WIDE_FIELD = 176
 AUTOMATIC = ""
 
 
@@ -163,6 +164,10 @@ class SettingRow(Card):
             target = target.button(target.current() or self.knob.choices[0].key)
         target.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.unfolded:  # a folded row stands on the bare ground
+            super().paintEvent(event)
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.focus_control()
         super().mousePressEvent(event)
@@ -195,9 +200,10 @@ class SettingRow(Card):
         self.field.set_check(self._refusal)
         self.field.numberEdited.connect(self._number_edited)
         self.field.problemChanged.connect(self.set_problem)
-        self.field.setFixedWidth(theme().metric("form_number") if knob.default is not None else 176)
+        has_slider = SLIDER_TOP.get(knob.key, knob.high) is not None
+        self.field.setFixedWidth(theme().metric("form_number") if has_slider else WIDE_FIELD)
         self.control = self.field
-        if SLIDER_TOP.get(knob.key, knob.high) is not None:
+        if has_slider:
             self.slider = Slider(
                 label=name,
                 low=self._plain(knob.low or 0),

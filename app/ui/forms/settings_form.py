@@ -11,10 +11,10 @@ from app.shared.engine import SettingValue
 from app.shared.errors import BadValue
 from app.shared.presets import different_values
 from app.shared.settings import Group, ModelFacts, changed_stages, check_values, settings
-from app.ui.controls import Hairline, SectionHeading, Tabs, TextField
+from app.ui.controls import Button, Hairline, SectionHeading, Tabs, TextField
 from app.ui.forms.setting_row import SettingRow
 from app.ui.forms.words import GROUP_TITLES
-from app.ui.i18n import error_sentence, number, tr
+from app.ui.i18n import error_sentence, ntr, number, tr
 from app.ui.theme import theme
 
 
@@ -30,6 +30,8 @@ class SettingsForm(QWidget):
         self._facts: ModelFacts | None = None
         self.rows: dict[str, SettingRow] = {}
         self.sections: dict[Group, SectionHeading] = {}
+        self.more: dict[Group, Button | None] = {}
+        self._opened: set[Group] = set()  # groups whose rare knobs are shown
         self.tabs = Tabs(
             [(group.value, tr(title)) for group, title in GROUP_TITLES.items()],
             label=tr("Groups of settings"),
@@ -104,6 +106,9 @@ class SettingsForm(QWidget):
         row = self.rows.get(key)
         if row is None:
             return False
+        if row.isHidden():
+            self._opened.add(row.knob.group)
+            self._refresh()
         self.view.ensureWidgetVisible(row, 0, 80)
         row.focus_control()
         return True
@@ -131,6 +136,7 @@ class SettingsForm(QWidget):
                     row.edited.connect(lambda value, key=key: self._edit(key, value))
                     self.rows[key] = row
                     column.addWidget(row)
+            self.more[group] = self._more_button(group, column)
         column.addStretch(1)
         wide = QWidget()
         beside = QHBoxLayout(wide)
@@ -138,6 +144,38 @@ class SettingsForm(QWidget):
         beside.addWidget(inside, 1000)
         beside.addStretch(1)
         return wide
+
+    def _more_button(self, group: Group, column: QVBoxLayout) -> Button | None:
+        rare = sum(row.knob.advanced and row.knob.group is group for row in self.rows.values())
+        if not rare:
+            return None
+        button = Button(
+            ntr("{n} more setting", "{n} more settings", rare),
+            kind="ghost",
+            icon_name="chevron-down",
+            compact=True,
+        )
+        button.clicked.connect(lambda: self._open_group(group))
+        line = QHBoxLayout()
+        line.setContentsMargins(0, 2, 0, 2)
+        line.addWidget(button)
+        line.addStretch(1)
+        column.addLayout(line)
+        return button
+
+    def _open_group(self, group: Group) -> None:
+        first = next(
+            (
+                row
+                for row in self.rows.values()
+                if row.knob.group is group and row.knob.advanced and row.isHidden()
+            ),
+            None,
+        )
+        self._opened.add(group)
+        self._refresh()
+        if first is not None:
+            first.focus_control()
 
     def _edit(self, key: str, value: SettingValue | None) -> None:
         if value is None:
@@ -151,11 +189,20 @@ class SettingsForm(QWidget):
         """Reasons, marks and sentences, which may hang on other rows' values."""
         problems = self.problems()
         changed = {} if self._loaded is None else changed_stages(self._loaded, self._values)
+        different = self.values()
         for key, row in self.rows.items():
             row.set_reason(self._reason_against(key))
+            row.setVisible(
+                not row.knob.advanced or row.knob.group in self._opened or key in different or key in changed
+            )
             row.set_changed(key in changed)
             if row.field is None or not row.field.problem:
                 row.set_problem(problems.get(key, ""))
+        for group, button in self.more.items():
+            if button is not None:
+                button.setVisible(
+                    any(row.isHidden() for row in self.rows.values() if row.knob.group is group)
+                )
         facts = self._facts
         notes = dict.fromkeys(Group, "")
         if facts is not None:

@@ -103,8 +103,8 @@ class PresetPanel(Surface):
     def show_loaded(self, model: LoadedModel | None) -> None:
         """Take what is loaded, for the comparison."""
         if model != self._loaded:
-            self._loaded = model
-            self._offer_comparisons()
+            newly, self._loaded = self._loaded is None, model
+            self._offer_comparisons(prefer=LOADED_NOW if newly else None)
 
     def show_presets(self, presets: Sequence[Preset]) -> None:
         """Offer these for comparison."""
@@ -123,8 +123,8 @@ class PresetPanel(Surface):
         else:
             self.model_chosen.emit(key)
 
-    def _offer_comparisons(self) -> None:
-        before = self.compare.current()
+    def _offer_comparisons(self, *, prefer: str | None = None) -> None:
+        before = prefer or self.compare.current()
         options = [(LOADED_NOW, tr("what is loaded"))] if self._loaded is not None else []
         options += [(preset.name, preset.name) for preset in self._presets if preset.problem is None]
         self.compare.set_options(options)
