@@ -541,3 +541,30 @@ def test_the_theme_changes_under_an_open_chat(page: ChatPage, desk: Desk, qapp: 
         assert color == theme().hex("bg3").lower()
     finally:
         apply_theme(qapp, "dark")
+
+
+def test_many_files_take_several_rows_and_not_more_width(page: ChatPage, desk: Desk, qtbot: QtBot) -> None:
+    width, height = page.composer.width(), page.composer.height()
+    page.composer.set_attachments([Attachment(name=f"notes number {n}.txt", text="x" * 99) for n in range(9)])
+    qtbot.waitUntil(lambda: page.composer.height() > height + 60, timeout=2000)
+    assert page.composer.width() == width
+    chips = page.composer._chips
+    assert len({chip.y() for chip in chips}) >= 3
+    assert all(chip.geometry().right() <= width for chip in chips)
+    page.composer.set_attachments(())
+    qtbot.waitUntil(lambda: page.composer.height() == height, timeout=2000)
+
+
+def test_ctrl_enter_saves_an_edit_and_escape_gives_up(page: ChatPage, desk: Desk, qtbot: QtBot) -> None:
+    page.open_chat(_answered(desk))
+    question = page.session.messages[0].id
+    page.conversation.asked.emit("edit", question)
+    view = page.conversation.view_of(question)
+    assert view is not None and view.editor is not None
+    qtbot.keyClick(view.editor.area, Qt.Key.Key_Escape)
+    assert view.editor is None
+    page.conversation.asked.emit("edit", question)
+    assert view.editor is not None
+    view.editor.area.setPlainText("By keyboard")
+    qtbot.keyClick(view.editor.area, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert desk.client.called("edit_message") == [(question, "By keyboard", True, False)]

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy, QVBoxLayout
 from app.ui.controls import Button, ContextRing, IconButton, Label
 from app.ui.controls.painting import draw_box
 from app.ui.i18n import error_sentence, tr
+from app.ui.pages.chat.composer.chip_row import ChipRow
 from app.ui.pages.chat.composer.field import MessageField
 from app.ui.pages.chat.conversation.small_parts import FileChip
 from app.ui.theme import theme, themes
@@ -47,7 +48,7 @@ class Composer(QWidget):
         column.setSpacing(4)
         self._notes = QHBoxLayout()
         self._notes.setSpacing(6)
-        self._notes.setContentsMargins(0, 0, 6, 4)
+        self._notes.setContentsMargins(0, 0, 6, 0)
         self.branch_words = Label("", "secondary", "accent")
         self._branch_cross = IconButton(
             "close", tr("Answer at the end of the chat instead"), self, size=24, icon_size=12
@@ -57,6 +58,8 @@ class Composer(QWidget):
         self._notes.addWidget(self._branch_cross)
         self._notes.addStretch(1)
         column.addLayout(self._notes)
+        self._files = ChipRow(self)
+        column.addWidget(self._files)
         self.problem = Label("", "secondary", "err", wrap=True)
         column.addWidget(self.problem)
         self.field = MessageField(self)
@@ -106,15 +109,12 @@ class Composer(QWidget):
     def set_attachments(self, attachments: Sequence[Attachment]) -> None:
         """Replace the attached files."""
         self.attachments = list(attachments)
-        for chip in self._chips:
-            self._notes.removeWidget(chip)
-            chip.deleteLater()
         self._chips = []
         for index, each in enumerate(self.attachments):
             chip = FileChip(each.name, each.text, self, removable=True)
             chip.removed.connect(lambda at=index: self._take_off(at))
-            self._notes.insertWidget(2 + index, chip)
             self._chips.append(chip)
+        self._files.set_chips(self._chips)
         self._edited()
         self.updateGeometry()
 
