@@ -189,6 +189,9 @@ class ChatPage(Page):
     def restore_layout(self) -> None:
         settings = self.context.settings
         self._panel_wanted = settings.get("chat.panel", True)
+        if self.context.state.connected:
+            # Made after the service spoke, as after a change of language: its first word will not come again.
+            self._state_replaced()
         self._fold(force=True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -260,7 +263,7 @@ class ChatPage(Page):
         self.column.temporary.setChecked(temporary)
         self.focus_main()
 
-    def _state_replaced(self, state: State) -> None:
+    def _state_replaced(self, _state: State | None = None) -> None:
         wanted = self.context.settings.text("chat.open")
         if self.session.chat_id is None and wanted is not None and not self.session.messages:
             self.context.settings.put("chat.open", None)
