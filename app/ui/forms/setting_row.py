@@ -250,7 +250,7 @@ class SettingRow(Card):
         if len(options) <= MOST_SEGMENTS:
             box = Segments([(key, word) for key, word, _ in options], label=name)
         else:
-            words = [(key, f"{word} · {detail}" if detail else word) for key, word, detail in options]
+            words = [(key, f"{word} · {tr(detail)}" if detail else word) for key, word, detail in options]
             box = Combo(words, label=name)
             box.setFixedWidth(180)
         box.chosen.connect(lambda key: self.edited.emit(key or None))
