@@ -240,6 +240,20 @@ def test_drafts_belong_to_their_chats_and_survive_a_new_window(
     assert again.composer.text == "two"
 
 
+def test_attached_files_stay_with_their_chat(page: ChatPage, desk: Desk) -> None:
+    first, second = _answered(desk), _answered(desk)
+    page.open_chat(first)
+    page.composer.set_attachments([Attachment(name="a.txt", text="a")])
+    page.open_chat(second)
+    assert page.composer.attachments == []
+    page.open_chat(first)
+    assert [each.name for each in page.composer.attachments] == ["a.txt"]
+    page.composer.send.click()
+    page.open_chat(second)
+    page.open_chat(first)
+    assert page.composer.attachments == []
+
+
 def test_a_draft_stays_when_the_service_does_not_answer(page: ChatPage, desk: Desk, qtbot: QtBot) -> None:
     chat = _answered(desk)
     page.open_chat(chat)

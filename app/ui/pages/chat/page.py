@@ -27,7 +27,7 @@ from app.ui.pages.chat.start import StartView
 from app.ui.theme import theme
 
 if TYPE_CHECKING:
-    from app.shared.chats import Chat, ChatView, Message
+    from app.shared.chats import Attachment, Chat, ChatView, Message
     from app.shared.engine import EngineState, TokenCounts
     from app.shared.errors import PultError
     from app.shared.events import State
@@ -63,6 +63,9 @@ class ChatPage(Page):
         self._panel_wanted = True
         self._was_folded: bool | None = None
         self._placing_draft = False
+        self._attached: dict[
+            str | None, tuple[Attachment, ...]
+        ] = {}  # files of drafts, while the window is open
         self._just_begun: str | None = None
         self._build()
         self._connect()
@@ -293,7 +296,7 @@ class ChatPage(Page):
         self._heading_changed()
         self._show_stack()
         self._placing_draft = True
-        self.composer.set_attachments(())
+        self.composer.set_attachments(self._attached.get(self.session.chat_id, ()))
         self.composer.problem.hide()
         self.composer.set_text(self.drafts.text_of(chat))
         self._placing_draft = False
@@ -393,6 +396,7 @@ class ChatPage(Page):
     def _draft_edited(self) -> None:
         if not self._placing_draft:
             self.drafts.keep(self.session.chat_id, self.composer.text)
+            self._attached[self.session.chat_id] = tuple(self.composer.attachments)
             self.counter.schedule()
 
     def _ask(self, question: str) -> None:
