@@ -20,7 +20,7 @@ HEAD_WIDTH = 184
 LOWEST_ROW = 56  # three lines of the head; more rows than fit are scrolled
 SHORTEST_SECONDS = 10.0
 LONGEST_SECONDS = 24 * 3600.0
-POINTS_PER_PIXEL = 1.5
+POINTS_PER_PIXEL = 1.0  # the smallest and the largest value of every two pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +304,6 @@ class TrackStack(QWidget):
         row.words = row.track.head(self.history, since, until)
         row.setAccessibleDescription(" ".join(row.words))
         row.head.update()
-        row.plot.viewport().update()
 
     def _place_cursor(self) -> None:
         since, until = self.range()
