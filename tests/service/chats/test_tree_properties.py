@@ -43,7 +43,7 @@ class Trees(RuleBasedStateMachine):
     @rule(data=st.data(), root=st.booleans())
     def add(self, data: st.DataObject, root: bool) -> None:
         living = self.living()
-        parent = None if root or not living else data.draw(st.sampled_from(living))
+        parent = None if root or not living else living[data.draw(st.integers(0, len(living) - 1))]
         message = self.store.add(self.chat, role="user", text="x", parent_id=parent)
         self.parent[message.id] = parent
         self.put_on_path(message.id)
@@ -51,14 +51,16 @@ class Trees(RuleBasedStateMachine):
     @precondition(lambda self: self.living())
     @rule(data=st.data())
     def choose(self, data: st.DataObject) -> None:
-        message_id = data.draw(st.sampled_from(self.living()))
+        living = self.living()
+        message_id = living[data.draw(st.integers(0, len(living) - 1))]
         self.store.choose(message_id)
         self.put_on_path(message_id)
 
     @precondition(lambda self: self.living())
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        message_id = data.draw(st.sampled_from(self.living()))
+        living = self.living()
+        message_id = living[data.draw(st.integers(0, len(living) - 1))]
         self.store.remove_message(message_id)
         below = {message_id}
         for each in self.living():  # parents come before children
@@ -69,7 +71,9 @@ class Trees(RuleBasedStateMachine):
     @precondition(lambda self: self.removed_by)
     @rule(data=st.data())
     def restore(self, data: st.DataObject) -> None:
-        message_id = data.draw(st.sampled_from(sorted(set(self.removed_by.values()))))
+        roots = set(self.removed_by.values())
+        place = data.draw(st.integers(0, len(roots) - 1))
+        message_id = [each for each in self.parent if each in roots][place]  # by age: ids are random
         if self.parent[message_id] in self.removed_by:
             return
         self.store.restore_message(message_id)
