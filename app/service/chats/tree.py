@@ -162,8 +162,8 @@ def put_on_path(db: sqlite3.Connection, message_id: str) -> None:
     chat_id = db.execute("SELECT chat_id FROM messages WHERE id = ?", (message_id,)).fetchone()["chat_id"]
     db.execute("UPDATE chats SET chosen_id = ? WHERE id = ?", (way[0], chat_id))
     db.executemany(
-        "UPDATE messages SET chosen_id = ? WHERE id = ?",
-        [(child, parent) for parent, child in itertools.pairwise(way)],
+        "UPDATE messages SET chosen_id = :child WHERE id = :parent AND chosen_id IS NOT :child",
+        [{"child": child, "parent": parent} for parent, child in itertools.pairwise(way)],
     )
 
 
