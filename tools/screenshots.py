@@ -61,8 +61,9 @@ def take_all(arguments: argparse.Namespace, folder: Path) -> int:
     from app.ui.window_memory import WindowMemory
 
     guide = guide_model()
-    engine = "llama" if guide.is_file() else "fake:60"
-    model = guide if guide.is_file() else tiny_model(folder)
+    guided = guide.is_file()
+    engine = "llama" if guided else "fake:60"
+    model = guide if guided else tiny_model(folder)
     memory = WindowMemory()
     memory.put("start_with", "nothing")
     memory.put("reduce_motion", True)
@@ -97,7 +98,7 @@ def take_all(arguments: argparse.Namespace, folder: Path) -> int:
         until(lambda: window.state.connected and window.pages.current_id is not None, 30, "the service")
         wait(1.0)
         shot("first-run-dark-en-1280")
-        with_chats(window, str(model), QUESTIONS["guide" if guide.is_file() else "fake"], until, wait)
+        with_chats(window, str(model), QUESTIONS["guide" if guided else "fake"], until, wait)
         window.show_page("chat")
         wait(arguments.history)
         themes = ("dark",) if arguments.quick else ("dark", "light")
@@ -131,7 +132,7 @@ def take_all(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def with_palette(image: QImage) -> QImage:
-    """Return the picture with its 256 most frequent colours, the others taken to the nearest: half the file's size."""
+    """Return the picture in the 256 colours that it misses least: half the file's size."""
     import numpy as np
     from PySide6.QtGui import QImage
 
@@ -139,13 +140,21 @@ def with_palette(image: QImage) -> QImage:
     width, height = plain.width(), plain.height()
     pixels = np.frombuffer(plain.constBits(), np.uint32).reshape(height, plain.bytesPerLine() // 4)[:, :width]
     colours, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
-    kept = colours[np.argsort(counts)[::-1][:256]]
     parts = (colours[:, None] >> np.array([16, 8, 0], np.uint32) & 255).astype(np.int32)
-    chosen = (kept[:, None] >> np.array([16, 8, 0], np.uint32) & 255).astype(np.int32)
-    nearest = ((parts[:, None, :] - chosen[None, :, :]) ** 2).sum(axis=2).argmin(axis=1).astype(np.uint8)
-    indexed = np.ascontiguousarray(nearest[places.reshape(height, width)])
+    order = np.argsort(counts)[::-1][:96]
+    distance = ((parts[:, None, :] - parts[None, order, :]) ** 2).sum(axis=2)
+    nearest, least = distance.argmin(axis=1), distance.min(axis=1)
+    kept = [int(place) for place in order]
+    while len(kept) < 256 and least.any():
+        # The colour that is missed most: far from all kept ones, and not only in a pixel or two.
+        missed = int((least * np.sqrt(counts)).argmax())
+        further = ((parts - parts[missed]) ** 2).sum(axis=1)
+        closer = further < least
+        nearest[closer], least = len(kept), np.minimum(least, further)
+        kept.append(missed)
+    indexed = np.ascontiguousarray(nearest.astype(np.uint8)[places.reshape(height, width)])
     result = QImage(indexed.tobytes(), width, height, width, QImage.Format.Format_Indexed8)
-    result.setColorTable([int(colour) | 0xFF000000 for colour in kept])
+    result.setColorTable([int(colours[place]) | 0xFF000000 for place in kept])
     return result.copy()
 
 
