@@ -164,10 +164,11 @@ class Sampler:
 
     def sample(self) -> TelemetrySample:
         """Read everything once, now."""
+        at = self._clock()  # before NVML's PCIe measurement, which takes 40 ms now and then
         pid = self._engine_pid()
         gpus = self._gpus.read(engine_pid=pid, interval_seconds=1.0 / self._hertz)
         return TelemetrySample(
-            at=self._clock(),
+            at=at,
             gpus=gpus,
             gpu_note=self._gpus.note,
             host=self._host.read(),
