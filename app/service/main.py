@@ -126,11 +126,13 @@ def running_services(
         opened=lambda path: _remember(models, path, log),
         reads_files=not engine.startswith("fake"),
     )
+    preferences = Preferences()
     telemetry = Sampler(
         publish=hub.publish,
         engine_pid=lambda: desk.pid,
         engine_sample=desk.sample,
         folder=paths.data_dir() / "telemetry",
+        hertz=preferences.get("telemetry_hertz"),
     )
     models = ModelLibrary(publish=hub.publish)
     answers = Answers(chats=chats, engine=desk, hub=hub, telemetry=telemetry, log=log)
@@ -143,7 +145,7 @@ def running_services(
         models=models,
         telemetry=telemetry,
         log=log,
-        preferences=Preferences(),
+        preferences=preferences,
         address=address,
         token=token,
         hosts=hosts,

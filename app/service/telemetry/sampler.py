@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
@@ -38,7 +39,8 @@ _log = logging.getLogger(__name__)
 class Sampler:
     """Samples GPUs, host, processes and engine at `rate` hertz between `start()` and `stop()`.
 
-    `engine_pid` and `engine_sample` are asked at every tick and must not block. `clock` is Unix time.
+    `engine_pid` and `engine_sample` are asked at every tick and must not block. `clock` is Unix time. `hertz` is
+    the rate that was remembered; what is no rate gives the usual two.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Sampler:
         engine_pid: Callable[[], int | None],
         engine_sample: Callable[[], EngineSample],
         folder: Path,
+        hertz: object = None,
         gpus: GpuReader | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -58,7 +61,7 @@ class Sampler:
         self._host, self._processes = HostReader(), ProcessReader()
         self._processes.watch("service", os.getpid())
         self._clock = clock
-        self._hertz = USUAL_HERTZ
+        self._hertz = float(hertz) if _is_rate(hertz) else USUAL_HERTZ
         self._wake = threading.Condition()
         self._running = False
         self._rate_changed = False
@@ -104,7 +107,7 @@ class Sampler:
 
     def set_rate(self, hertz: float) -> None:
         """Sample this often from now on. Raises `BadValue` outside 0.2 to 10."""
-        if not math.isfinite(hertz) or not LOWEST_HERTZ <= hertz <= HIGHEST_HERTZ:
+        if not _is_rate(hertz):
             raise BadValue(
                 "The sampling rate is {value} per second. It takes 0.2 to 10.",
                 key="hertz",
@@ -333,6 +336,10 @@ class Sampler:
             reason=str(error).strip().rstrip(".") or type(error).__name__,
         )
         self._publish(Problem(error=problem.info()))
+
+
+def _is_rate(hertz: object) -> TypeGuard[float]:
+    return isinstance(hertz, (int, float)) and LOWEST_HERTZ <= hertz <= HIGHEST_HERTZ  # NaN is not between
 
 
 def _check_stretch(since: float, until: float) -> None:

@@ -107,6 +107,18 @@ def test_a_rate_out_of_range_is_refused(make: Maker, hertz: float) -> None:
         make().set_rate(hertz)
 
 
+@pytest.mark.parametrize(("kept", "used"), [(5, 5.0), (0.2, 0.2), (99, 2.0), ("fast", 2.0), (None, 2.0)])
+def test_a_remembered_rate_is_used_if_it_is_one(tmp_path: Path, kept: object, used: float) -> None:
+    sampler = Sampler(
+        publish=lambda event: None,
+        engine_pid=lambda: None,
+        engine_sample=EngineSample,
+        folder=tmp_path,
+        hertz=kept,
+    )
+    assert sampler.rate == used
+
+
 def test_a_sample_tells_everything(make: Maker) -> None:
     sampler = make(Card(), engine=EngineSample(decode_tokens_per_second=41.5, context_used_tokens=900))
     sampler.add_process("window", os.getppid())
