@@ -218,7 +218,8 @@ def overlays(window, folder, until, wait, shot) -> None:  # type: ignore[no-unty
     shot("shortcuts-dark-en-1280")
     window.dismiss_overlay()
     bad = folder / "refuse-half-downloaded.gguf"
-    bad.write_bytes(b"GGUF" + bytes(400))
+    whole = Path(window.state.model.path).read_bytes()
+    bad.write_bytes(whole[: len(whole) // 2])
     window.loading.load(str(bad))
     until(lambda: bool(window.notices.banners()), 30, "the error")
     wait(0.5)

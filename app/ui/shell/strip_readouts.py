@@ -8,11 +8,13 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.shared.units import GIB, MIB
 from app.ui.controls import ElidedLabel, IconButton, Label, Sparkline
-from app.ui.i18n import memory, memory_parts, number, tr
+from app.ui.i18n import memory, number, tr
 from app.ui.theme import theme
 
 if TYPE_CHECKING:
+    from app.shared.chats import Message
     from app.shared.events import AnswerText
     from app.shared.telemetry import TelemetrySample
     from app.ui.context import WindowContext
@@ -98,11 +100,11 @@ class MemoryCell(Cell):
         if used is None or total is None:
             self.readout.show_value("–", tr("not reported"))
         else:
-            value, unit = memory_parts(used)
-            self.readout.show_value(value, tr("of {size}", size=memory(total)))
-            same_unit = memory_parts(total)[1] == unit
-            if not same_unit:
-                self.readout.show_value(value, tr("{unit} of {size}", unit=unit, size=memory(total)))
+            # Both in the total's unit: a value that changes its unit on the way up reads as a jump.
+            unit_bytes = GIB if total >= GIB else MIB
+            self.readout.show_value(
+                number(used / unit_bytes, decimals=1), tr("of {size}", size=memory(total))
+            )
         self.spark.set_values([memory_of(each)[0] for each in self._state.recent], top=total)
         self.setToolTip(sample.gpu_note or "")
 
@@ -134,6 +136,7 @@ class SpeedCell(Cell):
         context.state.telemetryChanged.connect(self._take)
         context.state.engineChanged.connect(self._show)
         context.bridge.answerText.connect(self._take_text)
+        context.bridge.messageChanged.connect(self._take_message)
 
     def _take(self, sample: TelemetrySample) -> None:
         speeds = [each.engine.decode_tokens_per_second for each in self._state.recent]
@@ -147,6 +150,13 @@ class SpeedCell(Cell):
             if text.decode_tokens_per_second is not None:
                 self._last = text.decode_tokens_per_second
         self._show()
+
+    def _take_message(self, message: Message) -> None:
+        # What the engine measured over the whole answer; short ones end between two samples.
+        speed = message.facts.timings.tokens_per_second if message.facts is not None else None
+        if speed is not None and message.state != "writing":
+            self._last = speed
+            self._show()
 
     def _show(self, _engine: object = None) -> None:
         if self._last is None:
