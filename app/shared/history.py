@@ -1,6 +1,7 @@
 """Numbers over time: columns on one rising time axis, thinned to what a screen can show.
 
-What the charts draw from, live and fetched; the service keeps its own (`app/service/telemetry`). Missing values are NaN here, because a gap must break the line.
+What the charts draw from, live and fetched; the service keeps its own in `app/service/telemetry`.
+Missing values are NaN here, because a gap must break the line.
 Imported where it is used: numpy costs a tenth of a second.
 """
 
