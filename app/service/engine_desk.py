@@ -96,6 +96,7 @@ class EngineDesk:
         self._desk_values: dict[str, SettingValue] = {}
         self._answers: set[StopFlag] = set()
         self._sample = EngineSample()
+        self._ended_speeds: dict[str, float] = {}
         self._closed = False
 
     def state(self) -> EngineState:
@@ -119,8 +120,16 @@ class EngineDesk:
         return name if isinstance(name, str) else None
 
     def sample(self) -> EngineSample:
-        """Return what the engine does now, for telemetry."""
-        return self._sample
+        """Return what the engine does now, for telemetry; called once a tick.
+
+        An answer that began and ended between two ticks is told by its own measured speeds, in one sample.
+        """
+        with self._lock:
+            sample, ended = self._sample, self._ended_speeds
+            self._ended_speeds = {}
+        return (
+            sample.model_copy(update=ended) if ended and sample.decode_tokens_per_second is None else sample
+        )
 
     # Loading
 
@@ -438,6 +447,13 @@ class EngineDesk:
                     context_used_tokens=used if used is not None else self._sample.context_used_tokens,
                     context_size_tokens=model.context,
                 )
+            case AnswerFinished():
+                speeds = {
+                    "decode_tokens_per_second": event.timings.tokens_per_second,
+                    "prefill_tokens_per_second": event.timings.prefill_tokens_per_second,
+                }
+                with self._lock:
+                    self._ended_speeds = {name: speed for name, speed in speeds.items() if speed is not None}
 
     _prefill_started = 0.0
 

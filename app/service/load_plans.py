@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.shared.engine import LoadPlan, RemoteServer, SettingValue
 from app.shared.errors import BadRequest, ModelFileMissing, NotFound
-from app.shared.settings import check_values
+from app.shared.settings import check_values, settings
 
 if TYPE_CHECKING:
     from app.service.services import Services
@@ -39,6 +39,12 @@ def plan_for(
     merged = {key: value for key, value in {**base, **given}.items() if key not in dropped}
     # Reading the header first means that a file that cannot be loaded does not cost the model that is.
     facts = services.models.facts(path) if path and services.engine.reads_files else None
+    trained = facts.trained_context if facts is not None else None
+    usual = settings()["context"].default
+    if trained is not None and "context" not in merged and isinstance(usual, int) and trained < usual:
+        merged["context"] = max(
+            trained, 256
+        )  # beyond its trained length a model falls apart unless somebody asked for it
     return LoadPlan(model_path=path, remote=server, preset=name or None, values=check_values(merged, facts))
 
 

@@ -158,3 +158,13 @@ def test_a_dead_worker_is_a_failed_state(monkeypatch: pytest.MonkeyPatch) -> Non
         and state.error.remedies == ("reload", "log")
     )
     services.engine.close()
+
+
+def test_an_answer_between_two_ticks_is_told_by_its_own_speed(services: Services) -> None:
+    loaded(services)
+    desk = services.engine
+    assert desk.sample().decode_tokens_per_second is None
+    finished = list(desk.generate(request("fake:tokens=40"), stop=StopFlag()))[-1]
+    assert isinstance(finished, AnswerFinished) and finished.timings.tokens_per_second is not None
+    assert desk.sample().decode_tokens_per_second == finished.timings.tokens_per_second
+    assert desk.sample().decode_tokens_per_second is None

@@ -30,11 +30,21 @@ def test_values_stand_over_the_presets(services: Services, tmp_path: Path) -> No
     plan = plan_for(services, model=str(model), preset="mine", values={"experts": "4", "temperature": None})
     assert plan.preset == "mine" and plan.model_path == str(model)
     assert plan.values == {"context": 2048, "experts": 4}
-    assert plan_for(services, model=str(model)).values == {}
+    assert plan_for(services, model=str(model)).values == {"context": 512}
     services.presets.set_default("mine", model_path=str(model))
     assert plan_for(services, model=str(model)).values["experts"] == 3
     services.models.opened(model)
     assert plan_for(services, model="tiny").model_path == str(model)
+
+
+def test_a_model_trained_on_less_than_the_usual_context_gets_what_it_was_trained_on(
+    services: Services, tmp_path: Path
+) -> None:
+    short = tiny_moe(tmp_path / "short.gguf", context=512)
+    assert plan_for(services, model=str(short)).values == {"context": 512}
+    assert plan_for(services, model=str(short), values={"context": 4096}).values == {"context": 4096}
+    long = tiny_moe(tmp_path / "long.gguf", context=40_960)
+    assert plan_for(services, model=str(long)).values == {}
 
 
 def test_what_does_not_fit_is_refused_by_name(services: Services, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
@@ -95,6 +95,7 @@ class ChatPage(Page):
         column.addWidget(self._stack, 1)
         column.addWidget(self._bottom)
         self._work = work
+        work.installEventFilter(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -224,6 +225,11 @@ class ChatPage(Page):
     def _toggle_panel(self) -> None:
         self._panel_wanted = not self.inspector.isVisible()
         self._show_panel(self._panel_wanted)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self._work and event.type() == QEvent.Type.Resize:
+            self._align_bottom()  # also when the panel beside it came or went
+        return super().eventFilter(watched, event)
 
     def _align_bottom(self) -> None:
         """Composer and messages share their edges."""
