@@ -160,7 +160,11 @@ class Writer:
             return list(self._encode(text))
         cuts = [at for at in range(1, len(text)) if text[at].isalpha() and text[at - 1].isalpha() and rng.random() < 0.06]
         parts = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-        return [number for part in parts for number in self._encode(part)]
+        ids = [number for part in parts for number in self._encode(part)]
+        if rng.random() < 0.35:
+            last = self.tokenizer.get_vocab_size() - 8
+            ids = [rng.randrange(last) if rng.random() < 0.08 else number for number in ids]
+        return ids
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text).ids)

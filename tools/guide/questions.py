@@ -59,7 +59,15 @@ def _off_topic() -> dict[str, Any]:
 def asked(topic: Topic, language: Language, rng: random.Random) -> str:
     """Return a question for training about this topic."""
     side = topic.sides[language]
-    text = _keywords(side, language, rng) if rng.random() < 0.12 else _worded(side, language, "train", rng)
+    draw = rng.random()
+    if draw < 0.12:
+        text = _keywords(side, language, rng)
+    elif draw < 0.35 and (side.names or side.do):
+        text = _composed(side.names, side.do, language, rng)
+    elif draw < 0.47 and side.names:
+        text = _surrounded(rng.choice(side.names), language, rng)
+    else:
+        text = _worded(side, language, "train", rng)
     return dressed(_loose(text, rng) if rng.random() < 0.2 else text, rng, language)
 
 
@@ -74,15 +82,20 @@ def off_topic(language: Language, rng: random.Random, *, held: bool = False) -> 
     draw = rng.random()
     if draw < 0.3:
         return dressed(_ordinary(language, rng, held), rng, language, plain=held)
-    if draw < 0.34:
+    if draw < 0.4 and not held:
+        lists = _off_topic()[language]
+        names = tuple(text for text in (*lists["things"], *lists["people"]) if not _kept_back(text))
+        actions = tuple(text for text in lists["activities"] if not _kept_back(text))
+        return dressed(_composed((rng.choice(names),), (rng.choice(actions),), language, rng), rng, language)
+    if draw < 0.43:
         name = rng.choice(rng.choice([topic for topic in topics() if topic.sides[language].names]).sides[language].names)
         return dressed(rng.choice(_off_topic()[language]["twists"]).format(x=name), rng, language, plain=held)
-    if draw < 0.62:
+    if draw < 0.66:
         thing = one("things") if rng.random() < 0.62 or held else _nonsense(language, rng)
         if rng.random() < 0.2:
             thing = one("people")
         return dressed(rng.choice(forms()[language]["name"][part]).format(x=thing), rng, language, plain=held)
-    if draw < 0.78:
+    if draw < 0.81:
         action = one("activities")
         return dressed(rng.choice(forms()[language]["do"][part]).format(do=action), rng, language, plain=held)
     whole = one("whole").format(place=one("places"), person=one("people"), thing=one("things"))
@@ -97,7 +110,7 @@ def held_out(*, seed: int = 20, per_topic: int = 3, off_topic_count: int = 200) 
         for topic in topics():
             side = topic.sides[language]
             seen: set[str] = set()
-            while len(seen) < per_topic and (not side.say or len(seen) < 1):
+            while len(seen) < per_topic and not side.say:
                 seen.add(_sentence(_worded(side, language, "held", rng), language))
             found += [HeldOut(kind="form", language=language, topic=topic, text=text) for text in sorted(seen)]
             slip = _slip(_sentence(_worded(side, language, "held", rng), language), rng, language)
@@ -152,6 +165,30 @@ def _keywords(side: Side, language: Language, rng: random.Random) -> str:
     if rng.random() < 0.5:
         rng.shuffle(words)
     return " ".join(words[: rng.randint(2, 6)])
+
+
+def _composed(names: tuple[str, ...], do: tuple[str, ...], language: Language, rng: random.Random) -> str:
+    """Return a lead, a name or an infinitive, and a tail; never one of the held forms."""
+    parts = forms()[language]["parts"]
+    while True:
+        kind = "do" if do and (not names or rng.random() < 0.4) else "name"
+        lead, tail = rng.choice(parts[f"{kind}_lead"]), rng.choice(parts[f"{kind}_tail"])
+        form = " ".join(word for word in (lead, "{do}" if kind == "do" else "{x}", tail) if word)
+        if form not in forms()[language][kind]["held"]:
+            return str(form.format(x=rng.choice(names or ("",)), do=rng.choice(do or ("",))))
+
+
+def _surrounded(name: str, language: Language, rng: random.Random) -> str:
+    """Return a name among words that mean nothing: what matters is the name, however it is asked about."""
+    verbs = _words()[language]["verbs"][0]
+
+    def noise() -> str:
+        return _nonsense(language, rng).lower() if rng.random() < 0.6 else rng.choice(verbs)
+
+    before = [noise() for _ in range(rng.randint(0, 3))]
+    after = [noise() for _ in range(rng.randint(0 if before else 1, 2))]
+    opening = ["what" if language == "en" else "что"] if rng.random() < 0.5 else []
+    return " ".join([*opening, *before, name, *after])
 
 
 def _loose(text: str, rng: random.Random) -> str:

@@ -78,13 +78,13 @@ class Topic:
 def topics() -> tuple[Topic, ...]:
     """Read every topic of the corpus, in file order."""
     found: list[Topic] = []
-    more = read("asks")
+    more, longer = read("asks"), read("asks_longer")
     for room in ROOMS:
         for name, entry in read(room).items():
             for language in LANGUAGES:
                 side = entry[language]
                 whole = "say" if "say" in side else "ask"
-                side[whole] = [*side.get(whole, ()), *more[name][language]]
+                side[whole] = [*side.get(whole, ()), *more[name][language], *longer[name][language]]
             found.append(_topic(name, room, entry))
     return tuple(found)
 
