@@ -111,10 +111,11 @@ class TelemetryHistory(BaseModel):
 def sample_columns(sample: TelemetrySample) -> dict[str, float]:
     """Return a sample's numbers by column name; what the machine did not say is absent.
 
-    Names: `decode`, `prefill` (tokens/s; 0 while a model is loaded and idle), `context_used`, `context_size` (tokens),
-    `gpu0.memory`, `gpu0.memory_total`, `gpu0.engine_memory` (bytes), `gpu0.load`, `gpu0.memory_load` (percent),
-    `gpu0.power`, `gpu0.power_limit` (watts), `gpu0.temperature` (°C), `gpu0.sm_clock`, `gpu0.memory_clock` (MHz), `gpu0.pcie_rx`, `gpu0.pcie_tx` (bytes/s), `ram`,
-    `ram_total`, `swap` (bytes), `cpu` (percent), `engine.rss`, `service.rss`, `window.rss` (bytes).
+    Names: `decode`, `prefill` (tokens/s; 0 while a model is loaded and idle), `context_used`, `context_size` (tokens);
+    of each GPU `gpu0.memory`, `gpu0.memory_total`, `gpu0.engine_memory` (bytes), `gpu0.load`, `gpu0.memory_load` (percent),
+    `gpu0.power`, `gpu0.power_limit` (watts), `gpu0.temperature` (°C), `gpu0.sm_clock`, `gpu0.memory_clock` (MHz),
+    `gpu0.pcie_rx`, `gpu0.pcie_tx` (bytes/s); `ram`, `ram_total`, `swap` (bytes), `cpu` (percent); `engine.rss`,
+    `service.rss`, `window.rss` (bytes).
     """
     idle = 0.0 if sample.engine.model is not None else None  # nothing loaded is a gap, nothing to do is not
     decode, prefill = sample.engine.decode_tokens_per_second, sample.engine.prefill_tokens_per_second
