@@ -21,6 +21,7 @@ LOWEST_ROW = 56  # three lines of the head; more rows than fit are scrolled
 SHORTEST_SECONDS = 10.0
 LONGEST_SECONDS = 24 * 3600.0
 POINTS_PER_PIXEL = 1.0  # the smallest and the largest value of every two pixels
+SLOWEST_SECONDS = 2.0  # the plots are never further behind than this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +139,7 @@ class TrackStack(QWidget):
         self._cursor: float | None = None
         self._selected: tuple[float, float] | None = None
         self._dirty = True
+        self._drawn_until = 0.0
         self._since_drawn = QElapsedTimer()
         self._since_drawn.start()
         self._ruler = Ruler(self, left=HEAD_WIDTH + AXIS_WIDTH)
@@ -246,6 +248,18 @@ class TrackStack(QWidget):
             rest = theme().duration("chart_frame") - self._since_drawn.elapsed()
             self._timer.start(max(0, int(rest)))
 
+    def advance(self) -> None:
+        """Take a new sample: the heads say it at once, the plots move when it is worth a pixel or two seconds have passed."""
+        if not self.isVisible() or self._until is not None:
+            return
+        since, until = self.range()
+        width = max(self._area.viewport().width() - HEAD_WIDTH - AXIS_WIDTH, 50)
+        if until - self._drawn_until >= min(self._span / width, SLOWEST_SECONDS):
+            self.refresh()
+            return
+        for row in self._rows:
+            self._word(row, since, until)
+
     # ---- drawing
 
     def _draw_if_dirty(self) -> None:
@@ -257,6 +271,7 @@ class TrackStack(QWidget):
         self._dirty = False
         self._since_drawn.restart()
         since, until = self.range()
+        self._drawn_until = until
         inside = self._area.viewport().width()
         for strip in (self._ruler, self._axis):
             strip.set_right(self.width() - inside)
@@ -301,9 +316,15 @@ class TrackStack(QWidget):
         row.plot.selected = self._selected
         row.plot.set_view(since, until, nice_top(largest, fixed=top))
         row.plot.set_lines(lines)
-        row.words = row.track.head(self.history, since, until)
-        row.setAccessibleDescription(" ".join(row.words))
-        row.head.update()
+        self._word(row, since, until)
+        row.head.update()  # its axis, too
+
+    def _word(self, row: _Row, since: float, until: float) -> None:
+        words = row.track.head(self.history, since, until)
+        if words != row.words:
+            row.words = words
+            row.setAccessibleDescription(" ".join(words))
+            row.head.update()
 
     def _place_cursor(self) -> None:
         since, until = self.range()

@@ -155,3 +155,23 @@ def test_hidden_it_draws_nothing(stack: TrackStack, monkeypatch: pytest.MonkeyPa
     QApplication.processEvents()
     assert not drawn
     assert not stack._timer.isActive()
+
+
+def test_a_sample_worth_less_than_a_pixel_changes_the_heads_and_not_the_plots(
+    stack: TrackStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(stack, "refresh", lambda: drawn.append(1))
+    stack.history.append(newest() + 0.2, {"value": 42.0})  # a pixel is about 0.9 s wide
+    stack.advance()
+    assert not drawn
+    assert stack._rows[0].words[0] == "42"
+    stack.history.append(newest() + 1.0, {"value": 43.0})
+    stack.advance()
+    assert drawn == [1]
+    stack._span = (
+        86_400.0  # a pixel is minutes wide, and still nothing stays hidden for longer than two seconds
+    )
+    stack.history.append(newest() + 2.5, {"value": 44.0})
+    stack.advance()
+    assert drawn == [1, 1]

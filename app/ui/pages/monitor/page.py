@@ -181,8 +181,7 @@ class MonitorPage(Page):
         if height != self._machine_area.height():
             self._machine_area.setFixedHeight(height)
         self._place_tracks()
-        if self._stack.following:
-            self._stack.refresh()
+        self._stack.advance()
 
     def _place_tracks(self) -> None:
         tracks = available_tracks(self._history.names, self._gpu_names)
