@@ -29,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from app.service.engine.worker import main as work
 
         return work()
+    if words[:2] == ["--worker", "forecast"]:
+        from app.service.engine.llama.dry_run import main as lay_out
+
+        return lay_out()
     if words and words[0] in COMMANDS:
         return _command(words)
     return _window(words)

@@ -235,7 +235,7 @@ def _unforeseen(problem: Exception) -> ErrorInfo:
     ).info()
 
 
-def _take_stdio() -> tuple[BinaryIO, BinaryIO]:
+def take_stdio() -> tuple[BinaryIO, BinaryIO]:
     """Keep stdout's pipe for frames and let everything that prints go to stderr, so that no library can
     break one."""
     if sys.platform == "win32":
@@ -272,7 +272,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="pult --worker engine", add_help=False)
     parser.add_argument("--engine", default="llama")
     options, _ = parser.parse_known_args()
-    requests, outgoing = _take_stdio()
+    requests, outgoing = take_stdio()
     # Ctrl+C in a terminal reaches every process of the group; the service decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frames = FrameWriter(outgoing)

@@ -237,7 +237,7 @@ def test_an_unknown_engine_is_refused_in_words(spawn: Spawn) -> None:
 
 
 def test_what_prints_to_stdout_cannot_break_a_frame(spawn: Spawn) -> None:
-    program = "import os,sys; from app.service.engine import worker; take=worker._take_stdio\n"
+    program = "import os,sys; from app.service.engine import worker; take=worker.take_stdio\n"
     program += "requests, out = take(); os.write(1, b'noise from a library'); print('more', flush=True)\n"
     program += "worker.FrameWriter(out).log('info', 'worker', 'hello')"
     done = subprocess.run(

@@ -19,7 +19,7 @@ EngineLog = Callable[[Level, str, str], None]  # level, source, one line
 
 _LEVELS: dict[int, Level] = {1: "debug", 2: "info", 3: "warning", 4: "error"}  # ggml_log_level
 _CONTINUED = 5
-_CPU = 0  # ggml_backend_dev_type
+_CPU, _GPU, _IGPU = 0, 1, 2  # ggml_backend_dev_type
 
 _started = False
 _log: EngineLog | None = None
@@ -67,21 +67,38 @@ def can_offload() -> bool:
 def devices() -> tuple[str, ...]:
     """Return the devices that llama.cpp sees, GPUs first: `CUDA0 NVIDIA H200`, `CPU`."""
     found: list[str] = []
-    for index in range(_function("ggml_backend_dev_count", ctypes.c_size_t)()):
-        device = _function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)(index)
-        kind = _function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)(device)
-        name = _function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)(device).decode()
-        words = _function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)(device).decode()
+    for index in range(function("ggml_backend_dev_count", ctypes.c_size_t)()):
+        device = function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)(index)
+        kind = function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)(device)
+        name = function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)(device).decode()
+        words = function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)(device).decode()
         found.append(f"{name} {words}".strip() if kind != _CPU else name)
     return tuple(sorted(found, key=lambda name: name == "CPU"))
 
 
+def gpu_memory() -> tuple[tuple[str, str, int, int], ...]:
+    """Return name, description, free and total bytes of every GPU; asking may start the driver in this process."""
+    found: list[tuple[str, str, int, int]] = []
+    for index in range(function("ggml_backend_dev_count", ctypes.c_size_t)()):
+        device = function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)(index)
+        if function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)(device) not in (_GPU, _IGPU):
+            continue
+        name = function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)(device).decode()
+        words = function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)(device).decode()
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        sizes = (ctypes.POINTER(ctypes.c_size_t),) * 2
+        ask = function("ggml_backend_dev_memory", None, ctypes.c_void_p, *sizes)
+        ask(device, ctypes.byref(free), ctypes.byref(total))
+        found.append((name, words, free.value, total.value))
+    return tuple(found)
+
+
 def cpu_buffer_type() -> int:
     """The buffer type that keeps tensors in ordinary RAM (`ggml_backend_cpu_buffer_type`)."""
-    return int(_function("ggml_backend_cpu_buffer_type", ctypes.c_void_p)())
+    return int(function("ggml_backend_cpu_buffer_type", ctypes.c_void_p)())
 
 
-def _function(name: str, result: Any, *arguments: Any) -> Any:
+def function(name: str, result: Any, *arguments: Any) -> Any:
     """Look up a ggml function that the bindings do not list; it may live in any of ggml's libraries."""
     found = getattr(_ggml.libggml, name)
     found.restype = result
