@@ -55,6 +55,9 @@ class LoadedModel(Frozen):
     experts: int | None = None
     experts_used: int | None = None  # now
     experts_trained: int | None = None
+    experts_limit: int | None = None  # the most that llama.cpp's graph has room for; None where not tried
+    experts_switch: Literal["live", "reload"] | None = None  # how the number changes; None without experts
+    experts_switch_note: str | None = None  # the same in a sentence, with the reason
     trained_context: int | None = None
     context: int | None = None  # the context's size now
     vocabulary: int | None = None
@@ -125,6 +128,7 @@ class GenerateRequest(Frozen):
 
     `values` are sample-stage settings that differ from those of the loaded preset (see `app.shared.settings`):
     temperature, top_k, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, seed, thinking, max_tokens…
+    `experts` may be among them where `LoadedModel.experts_switch` is "live": this answer is written with so many.
     `max_tokens` counts the answer and not the thought when `thinking_counts` is False.
     """
 

@@ -271,7 +271,12 @@ def main() -> int:
     asks."""
     parser = argparse.ArgumentParser(prog="pult --worker engine", add_help=False)
     parser.add_argument("--engine", default="llama")
+    parser.add_argument("--study", choices=("experts",))
     options, _ = parser.parse_known_args()
+    if options.study == "experts":
+        from app.service.engine.llama.experts_study import main as study
+
+        return study()
     requests, outgoing = take_stdio()
     # Ctrl+C in a terminal reaches every process of the group; the service decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
+import numpy as np
 
 from app.service.engine.base import StopFlag
 from app.service.engine.llama.model import Model
@@ -177,6 +178,18 @@ class Context:
                 result=result,
             )
         self.tokens.append(token)
+
+    def logits(self, count: int) -> Any:
+        """Return a copy of the last computed token's `count` logits."""
+        pointer = llama_cpp.llama_get_logits_ith(self.pointer, -1)
+        return np.ctypeslib.as_array(pointer, shape=(count,)).copy()
+
+    def rebuild_graph(self) -> None:
+        """Have the next computation build its graph anew: what is in the cache stays.
+
+        llama.cpp has no call for this alone; taking away a control vector that is not there does it.
+        """
+        llama_cpp.llama_set_adapter_cvec(self.pointer, None, 0, 0, 0, 0)
 
     def _recover(self) -> None:
         """After a failed or aborted run part of it may have stayed in the memory: keep what is certain."""

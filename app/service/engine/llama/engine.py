@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 
@@ -13,8 +14,10 @@ from app.service.engine.chat_format import Prompt
 from app.service.engine.llama import native
 from app.service.engine.llama.answer import AnswerWriter, Limits
 from app.service.engine.llama.context import Context, Pulse
+from app.service.engine.llama.experts_findings import Study, question
 from app.service.engine.llama.gguf_file import ModelHeader, read_header
 from app.service.engine.llama.grammar import answer_grammar
+from app.service.engine.llama.live_experts import UNSOUND, Findings, LiveExperts, check_experts
 from app.service.engine.llama.model import Model, file_stem, load_failure, load_model
 from app.service.engine.llama.parameters import (
     ContextParameters,
@@ -72,6 +75,7 @@ class LlamaEngine:
         self._wants_backend = backend_sampling
         self._model: Model | None = None
         self._context: Context | None = None
+        self._experts: LiveExperts | None = None  # None without a mixture of experts
         self._seat = SamplerSeat()
         self._loaded: LoadedModel | None = None
         self._values: dict[str, SettingValue] = {}
@@ -111,7 +115,7 @@ class LlamaEngine:
         self._drop_context()
         if self._model is not None:
             self._model.close()
-        self._model, self._loaded, self._values = None, None, {}
+        self._model, self._experts, self._loaded, self._values = None, None, None, {}
 
     def close(self) -> None:
         """Free everything."""
@@ -126,6 +130,7 @@ class LlamaEngine:
         grammar = answer_grammar(request.response_format, request.tools, request.tool_choice)
         constrained = grammar is not None
         prompt, tokens, stable = self._prompt(model, context, request, values, constrained=constrained)
+        self._use_experts(values)
         settings = sampler_settings(values)
         plain = not constrained and request.logprobs is None
         attached = self._seat.chain_for(context, settings, model.vocabulary_size) if plain else None
@@ -191,16 +196,29 @@ class LlamaEngine:
         given = check_values(plan.values, _facts(header))
         values = Values(given)
         context = context_parameters(values, header)
-        if not self._keeps_weights(header, given):
+        with self._study(header, values, context) as study:
+            if not self._keeps_weights(header, given):
+                self.eject()
+                self._check_experts(
+                    header, values, study, stop
+                )  # before a long read, where it may be refused
+                self._load_weights(header, values, context, progress, stop)
+            model = self._model
+            assert model is not None
+            if stop.is_set():
+                raise Cancelled("Loading {name} was cancelled.", name=header.path.name)
+            findings = study.findings(stop) if study is not None else None
+            self._check_experts(header, values, study, stop)
+        self._use_experts(values)  # the plan's, should an answer have used another number
+        if self._make_context(model, values, context, stop) and not self._set_up_experts(values, findings):
             self.eject()
             self._load_weights(header, values, context, progress, stop)
-        model = self._model
-        assert model is not None
-        if stop.is_set():
-            raise Cancelled("Loading {name} was cancelled.", name=header.path.name)
-        self._make_context(model, values, context, stop)
+            assert self._model is not None
+            self._make_context(self._model, values, context, stop)
+            self._set_up_experts(values, UNSOUND)
         self._values = given
-        self._loaded = self._describe(model, plan, given, perf_counter() - began)
+        assert self._model is not None
+        self._loaded = self._describe(self._model, plan, given, perf_counter() - began)
         progress(1.0)
         return self._loaded
 
@@ -227,10 +245,11 @@ class LlamaEngine:
 
         self._model = load_model(header, parameters, progress=step, stop=stop, errors=self._last_errors)
 
-    def _make_context(self, model: Model, values: Values, wanted: ContextParameters, stop: StopFlag) -> None:
+    def _make_context(self, model: Model, values: Values, wanted: ContextParameters, stop: StopFlag) -> bool:
+        """Return whether there is a new context; the held one stays where nothing of it differs."""
         held = self._context
         if held is not None and held.parameters == wanted:
-            return
+            return False
         resident = kv_cache_bytes(held.parameters, model.header) if held is not None else 0
         check_ram(model.header, wanted, gpu_layers=model.gpu_layers, mapped=True, resident=resident)
         self._drop_context()
@@ -249,6 +268,7 @@ class LlamaEngine:
         if chain is not None:
             self._seat.occupy(context, chain)
         self._warm_up(model, context, stop)
+        return True
 
     def _warm_up(self, model: Model, context: Context, stop: StopFlag) -> None:
         """Compute one token, so that what a GPU allocates late fails here and not in the first answer."""
@@ -303,6 +323,9 @@ class LlamaEngine:
             experts=model.experts,
             experts_used=model.experts_used,
             experts_trained=model.experts_trained,
+            experts_limit=self._experts.limit if self._experts is not None else None,
+            experts_switch=self._experts.mode if self._experts is not None else None,
+            experts_switch_note=self._experts.note if self._experts is not None else None,
             trained_context=header.number("context_length"),
             context=context.size,
             vocabulary=model.vocabulary_size,
@@ -317,6 +340,55 @@ class LlamaEngine:
             preset=plan.preset,
             values=values,
         )
+
+    # Experts per token
+
+    def _study(
+        self, header: ModelHeader, values: Values, context: ContextParameters
+    ) -> Study | nullcontext[None]:
+        """Ask how far the number may be changed, beside the loading of the weights."""
+        trained, experts = header.number("expert_used_count"), header.number("expert_count") or 0
+        if experts < 2 or not trained:
+            return nullcontext()
+        wanted = values.whole("experts") or trained
+        asked = question(header, context, wanted=wanted, gpu=native.can_offload())
+        return Study(asked, self._log)
+
+    def _check_experts(
+        self, header: ModelHeader, values: Values, study: Study | None, stop: StopFlag
+    ) -> None:
+        """Refuse a number that llama.cpp would abort on while it makes the context."""
+        wanted = values.whole("experts")
+        if study is not None and wanted is not None and wanted != header.number("expert_used_count"):
+            check_experts(wanted, header.number("expert_count"), study.findings(stop).limit)
+
+    def _set_up_experts(self, values: Values, findings: Findings | None) -> bool:
+        """Make the switch for the new context and try it out; False when the model must be loaded again."""
+        model, context = self._ready()
+        if findings is None:
+            return True
+        self._experts = LiveExperts(model, findings)
+        if self._experts.mode == "live":
+            self._seat.detach()  # a graph that draws keeps its logits to itself
+        sound = self._experts.try_out(context)
+        self._seat.chain_for(context, sampler_settings(values), model.vocabulary_size)
+        if self._experts.mode == "reload":
+            self._log("warning", "worker", self._experts.note)
+        return sound
+
+    def _use_experts(self, values: Values) -> None:
+        """Let the next tokens be computed with as many experts as `values` say."""
+        if self._experts is None or self._context is None or self._model is None:
+            if values.whole("experts") is not None and self._model is not None and not self._model.experts:
+                raise BadValue(
+                    "Experts per token is {value}, but this model has no experts. Leave it out.",
+                    key="experts",
+                    value=values.whole("experts"),
+                )
+            return
+        wanted = values.whole("experts") or self._model.experts_trained
+        if wanted is not None:
+            self._experts.use(self._context, wanted)
 
     # Answering
 
