@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from app.forecast.verdict import tight_margin_bytes
 from app.models.anatomy import CACHE_TYPE_BYTES, PADDING_TOKENS
@@ -31,6 +32,7 @@ class _Step:
     name: str
     most: int
     at: Callable[[Values, int], Values]
+    fills_ram: bool = False
 
 
 def fit(
@@ -55,15 +57,16 @@ def fit(
         at_end = step.at(values, step.most)
         if at_end == values:
             continue
-        if search.fits(at_end):
-            count = search.least(lambda n, step=step: step.at(values, n), step.most)  # type: ignore[misc]  # bound default
+        # Moving layers fills the RAM as it empties the GPUs: go only as far as these need, then ask for all.
+        count = search.least(partial(step.at, values), step.most, gpus_only=step.fills_ram)
+        enough = step.at(values, count)
+        if search.fits(enough):
             done.append((step, count))
-            values = step.at(values, count)
-            found = True
+            values, found = enough, True
             break
-        if search.helps(values, at_end):
-            done.append((step, step.most))
-            values = at_end
+        if search.helps(values, enough):
+            done.append((step, count))
+            values = enough
     if found:
         values = _taken_back(search, dict(asked), done, values)
     return FitAnswer(
@@ -94,10 +97,10 @@ class _Search:
             self._known[key] = self._measure(values)
         return self._known[key]
 
-    def fits(self, values: Values) -> bool:
+    def fits(self, values: Values, *, gpus_only: bool = False) -> bool:
         """Whether every device keeps its margin; devices of which nothing is known do not count against it."""
         for device in self.forecast(values).devices:
-            if device.margin_bytes is None:
+            if device.margin_bytes is None or (gpus_only and device.kind != "gpu"):
                 continue
             wanted = self._margin
             if wanted is None:
@@ -117,12 +120,12 @@ class _Search:
             if device.margin_bytes is not None
         )
 
-    def least(self, at: Callable[[int], Values], most: int) -> int:
-        """Return the smallest n for which `at(n)` fits, given that `at(most)` does."""
-        low, high = 0, most  # low does not fit, high does
+    def least(self, at: Callable[[int], Values], most: int, *, gpus_only: bool = False) -> int:
+        """Return the smallest n for which `at(n)` fits; `most` if none below it does."""
+        low, high = -1, most
         while high - low > 1:
             middle = (low + high) // 2
-            if self.fits(at(middle)):
+            if self.fits(at(middle), gpus_only=gpus_only):
                 high = middle
             else:
                 low = middle
@@ -150,9 +153,11 @@ def _speed_steps(values: Values, facts: ModelFacts) -> list[_Step]:
     steps = []
     if facts.experts:
         start = min(_whole(values, "moe_cpu_layers", 0), layers)
-        steps.append(_Step("experts", layers - start, lambda held, n: {**held, "moe_cpu_layers": start + n}))
+        steps.append(
+            _Step("experts", layers - start, lambda held, n: {**held, "moe_cpu_layers": start + n}, True)
+        )
     top = min(_whole(values, "gpu_layers", layers + 1), layers + 1)
-    steps.append(_Step("layers", top, lambda held, n: {**held, "gpu_layers": top - n}))
+    steps.append(_Step("layers", top, lambda held, n: {**held, "gpu_layers": top - n}, True))
     return [step for step in steps if step.most > 0]
 
 
