@@ -87,18 +87,11 @@ class DryRunProcess:
                 raise NoDryRun(self._never)
             if question in self._deaths:
                 raise NoDryRun(self._deaths[question], died=True)
-            child = self._started()
             try:
-                reply = self._ask(child, request)
+                reply = self._answered(request, question)
             finally:
                 self._used_at = time.monotonic()
                 self._watch_idleness()
-            if reply is None:
-                reason = self._bury(child)
-                self._deaths[question] = reason
-                while len(self._deaths) > _REMEMBERED_DEATHS:
-                    self._deaths.popitem(last=False)
-                raise NoDryRun(reason, died=True)
         if not reply.available:
             self._never = "this build of llama.cpp does not show its memory layout"
             raise NoDryRun(self._never)
@@ -134,6 +127,22 @@ class DryRunProcess:
         self.retire()
 
     # Inside, with the lock held
+
+    def _answered(self, request: LayoutRequest, question: str) -> LayoutReply:
+        """Ask, and once more if the process died: something else may have ended it. Twice means that the question does."""
+        reason = ""
+        for _ in range(2):
+            if self._closed:
+                raise NoDryRun("the service is stopping")
+            child = self._started()
+            reply = self._ask(child, request)
+            if reply is not None:
+                return reply
+            reason = self._bury(child)
+        self._deaths[question] = reason
+        while len(self._deaths) > _REMEMBERED_DEATHS:
+            self._deaths.popitem(last=False)
+        raise NoDryRun(reason, died=True)
 
     def _started(self) -> _Child:
         child = self._child
