@@ -15,6 +15,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "chat": "one answer in the terminal",
     "serve": "the service without a window",
+    "forecast": "what a model would take of memory, and settings that fit",
     "presets": "list, show and check presets",
     "models": "known GGUF files, and what a file holds",
     "chats": "list, export and import chats",

@@ -20,6 +20,7 @@ BREACHES = {
     "No Qt outside the window": ("app/client/__init__.py", "import PySide6.QtCore"),
     "Shared imports no room": ("app/shared/units.py", "import app.client"),
     "Models import only shared": ("app/models/__init__.py", "import app.client"),
+    "Forecasts import only models and shared": ("app/forecast/__init__.py", "import app.service"),
     "The client knows neither window nor service": ("app/client/__init__.py", "import app.service"),
     "The service knows neither window nor client": ("app/service/__init__.py", "import app.client"),
     "The window reaches the service over HTTP only": ("app/ui/__init__.py", "import app.service"),

@@ -17,6 +17,7 @@ from app.models.card import ModelCard
 from app.shared.chats import Attachment, Chat, ChatView, Folder, Message, SearchHit
 from app.shared.engine import ChatTurn, EngineState, RemoteServer, SettingValue, TokenCounts
 from app.shared.events import EVENT, Event, LogLine, State
+from app.shared.forecast import FitAnswer, Forecast, ForecastError, Keep
 from app.shared.presets import Preset
 from app.shared.telemetry import Marker, TelemetryHistory
 
@@ -344,6 +345,33 @@ class ServiceClient:
     def preset_toml(self, name: str) -> str:
         """Return a preset's TOML as it stands on disk, comments included."""
         return self._requests.send("GET", f"/api/presets/{part(name)}/export").text
+
+    # ---- forecasts
+
+    def forecast(
+        self, model: str | None = None, *, preset: str | None = None, values: Values | None = None
+    ) -> Forecast:
+        """Return what loading would take of each device; without a model of what is loaded, else of the guide."""
+        body = {"model": model, "preset": preset, "values": dict(values or {})}
+        return self._requests.ask("POST", "/api/forecast", Forecast, body=body)
+
+    def fit(
+        self,
+        model: str | None = None,
+        *,
+        preset: str | None = None,
+        values: Values | None = None,
+        keep: Keep = "context",
+        margin_bytes: int | None = None,
+    ) -> FitAnswer:
+        """Return the nearest settings that fit; `keep` is given up last. It may take some seconds for a large file."""
+        body: dict[str, Any] = {"model": model, "preset": preset, "values": dict(values or {})}
+        body |= {"keep": keep, "margin_bytes": margin_bytes}
+        return self._requests.ask("POST", "/api/forecast/fit", FitAnswer, body=body, seconds=None)
+
+    def forecast_error(self) -> ForecastError:
+        """Return how far forecasts have been off on this machine, by device, with the last loads."""
+        return self._requests.ask("GET", "/api/forecast/error", ForecastError)
 
     # ---- telemetry and log
 

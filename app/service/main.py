@@ -36,6 +36,7 @@ from app.service.services import Services
 from app.shared import paths
 from app.shared.engine import SettingValue
 from app.shared.errors import Conflict, PultError, StorageFailed
+from app.shared.events import Event
 
 if TYPE_CHECKING:
     from app.service.models import ModelLibrary
@@ -109,6 +110,7 @@ def running_services(
 ) -> Iterator[Services]:
     """Build every part in order, and close them in the opposite one."""
     from app.service.chats.store import ChatStore
+    from app.service.forecast.desk import ForecastDesk
     from app.service.models import ModelLibrary
     from app.service.preferences import Preferences
     from app.service.presets import PresetStore
@@ -118,15 +120,25 @@ def running_services(
     log = LogBook(_log_folder(), publish=hub.publish)
     log.catch_uncaught()
     chats = ChatStore(paths.chats_db(), publish=hub.publish)
+
+    def publish(event: Event) -> None:
+        hub.publish(event)
+        forecasts.heard(event)
+
     desk = EngineDesk(
         local=lambda: _local_engine(engine, log, desk),
         remote=lambda: _remote_engine(),
-        publish=hub.publish,
+        publish=publish,
         add_marker=lambda kind, label: telemetry.add_marker(kind, label),
         opened=lambda path: _remember(models, path, log),
         reads_files=not engine.startswith("fake"),
     )
     preferences = Preferences()
+    forecasts = ForecastDesk(
+        state=desk.state,
+        records=paths.data_dir() / "forecasts.json",
+        log=lambda level, text: log.add(level, "forecast", text),
+    )
     telemetry = Sampler(
         publish=hub.publish,
         engine_pid=lambda: desk.pid,
@@ -149,6 +161,7 @@ def running_services(
         address=address,
         token=token,
         hosts=hosts,
+        forecasts=forecasts,
     )
     if other_service() is None:
         chats.mark_cut_off()
@@ -158,6 +171,7 @@ def running_services(
     finally:
         answers.close()
         desk.close()
+        forecasts.close()
         telemetry.stop()
         models.close()
         chats.close()

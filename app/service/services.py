@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from app.service.answers import Answers
     from app.service.chats.store import ChatStore
     from app.service.engine_desk import EngineDesk
+    from app.service.forecast.desk import ForecastDesk
     from app.service.hub import EventHub
     from app.service.log_book import LogBook
     from app.service.models import ModelLibrary
@@ -35,6 +36,7 @@ class Services:
     address: str
     token: str
     hosts: tuple[str, ...] = ()
+    forecasts: ForecastDesk | None = None  # None in tests that forecast nothing
 
 
 def services_of(request: Request) -> Services:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from app.forecast.arithmetic import ModelWeights, arithmetic_layout, read_weights
 from app.forecast.fit import fit
@@ -30,9 +31,18 @@ from app.shared.settings import ModelFacts, Stage, settings
 _REMEMBERED_FILES = 4
 _NEEDED_FOR_A_LOOK_BYTES = 1024**3  # a dry run after the load wants a driver context of its own on the GPU
 SETTLE_SECONDS = 0.2
+Level = Literal["debug", "info", "warning", "error"]
 _SAMPLERS = frozenset(
-    ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last")
-    + ("presence_penalty", "frequency_penalty")
+    [
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repeat_penalty",
+        "repeat_last",
+        "presence_penalty",
+        "frequency_penalty",
+    ]
 )
 
 
@@ -55,7 +65,7 @@ class ForecastDesk:
         *,
         state: Callable[[], EngineState],
         records: Path,
-        log: Callable[[str, str], None] = lambda level, text: None,
+        log: Callable[[Level, str], None] = lambda level, text: None,
         dry_run: DryRunProcess | None = None,
         machine: Machine | None = None,
     ) -> None:
