@@ -69,7 +69,9 @@ def test_every_number_gives_the_logits_of_a_reload(
     assert len(set(seen)) == 8
 
 
-def test_an_answer_says_how_many_worked_and_the_next_goes_back(loaded: Loaded, files: dict[str, Path]) -> None:
+def test_an_answer_says_how_many_worked_and_the_next_goes_back(
+    loaded: Loaded, files: dict[str, Path]
+) -> None:
     loaded.load(files["moe"])
     weights, context = loaded.engine._model, loaded.engine._context
     plain = loaded.answer("hello", values=GREEDY)
@@ -102,7 +104,8 @@ def test_two_hundred_switches_leak_nothing(loaded: Loaded, files: dict[str, Path
     before = process.memory_info().rss
     for _ in range(50):
         around()
-    assert process.memory_info().rss - before < 2_000_000
+    # One graph's buffers kept for each switch would be 100 MB; the allocator breathes by 5.
+    assert process.memory_info().rss - before < 12_000_000
     assert np.array_equal(logits_of(loaded), expected)
 
 
@@ -136,10 +139,12 @@ def test_more_than_the_graph_has_room_for_is_a_sentence(loaded: Loaded, deep: Pa
     assert model.experts_switch == "live" and limit is not None and 16 < limit < 64
     assert loaded.answer("hello", values={"experts": limit}).experts_used == limit
     for wrong in (limit + 1, 64):
-        with pytest.raises(BadValue, match=rf"Experts per token is {wrong}\..*has room for {limit}; choose 1 to"):
+        with pytest.raises(
+            BadValue, match=rf"Experts per token is {wrong}\..*has room for {limit}; choose 1 to"
+        ):
             loaded.answer("hello", values={"experts": wrong})
-    for wrong in (65, 1000):
-        with pytest.raises(BadValue, match=f"Experts per token is {wrong}"):
+    for wrong in (65, 999):
+        with pytest.raises(BadValue, match=rf"Experts per token is {wrong}\. It takes 1 to {limit}\."):
             loaded.answer("hello", values={"experts": wrong})
     assert loaded.answer("hello").experts_used == 4
     with pytest.raises(BadValue, match=f"has room for {limit}"):
@@ -225,7 +230,7 @@ def test_a_study_is_made_once_for_a_file_and_again_when_it_changes(tmp_path: Pat
 
     first = ask()
     assert first.layout is not None and len(first.layout.offsets) == 2 and first.limit == 8
-    assert ask(experts=5, context=256) == first and len(log) == 1
+    assert ask(experts=5, context=1024) == first and len(log) == 1
     experts_findings._known.clear()
     assert ask() == first and len(log) == 1  # from the disk
     kept = json.loads((cache_dir() / "experts.json").read_text())
@@ -280,7 +285,10 @@ def test_without_a_known_allocator_only_the_number_asked_for_is_tried(tmp_path: 
             "live_experts._allocator_measure = lambda: None; import sys; sys.exit(experts_study.main())"
         )
         ran = subprocess.run(
-            [sys.executable, "-c", code], input=json.dumps(asdict(asked)).encode(), capture_output=True, check=False
+            [sys.executable, "-c", code],
+            input=json.dumps(asdict(asked)).encode(),
+            capture_output=True,
+            check=False,
         )
         return [json.loads(line) for line in ran.stdout.splitlines()], ran.returncode
 
