@@ -37,10 +37,15 @@ class Said:
 
 
 class GuideEngine:
-    """One loaded guide. `experts` None takes the file's number; `adapters` are worn together at scale 1."""
+    """One loaded guide.
+
+    `experts` None takes the file's number; `adapters` are worn together at scale 1; `exact` keeps the KV cache in F32
+    and flash attention off, to compare logits. One thread by default: llama.cpp's threads wait by spinning, and on a
+    busy machine two are slower than one.
+    """
 
     def __init__(
-        self, model: Path, *, adapters: Sequence[Path] = (), experts: int | None = None, context: int = 2048, threads: int = 2
+        self, model: Path, *, adapters: Sequence[Path] = (), experts: int | None = None, context: int = 2048, threads: int = 1, exact: bool = False
     ) -> None:
         llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
@@ -66,6 +71,9 @@ class GuideEngine:
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx = settings.n_batch = settings.n_ubatch = context
         settings.n_threads = settings.n_threads_batch = threads
+        if exact:
+            settings.type_k = settings.type_v = llama_cpp.GGML_TYPE_F32
+            settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = llama_cpp.llama_init_from_model(self.model, settings)
         if not self.context:
             raise OSError(f"llama.cpp could not make a context of {context} tokens.")

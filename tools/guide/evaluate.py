@@ -1,7 +1,7 @@
 """Measure the guide with the real llama.cpp and print the tables of docs/guide-model.md.
 
     python -m tools.guide.evaluate resources/guide           # everything, minutes on 2 cores
-    python -m tools.guide.evaluate resources/guide --every 10 # a tenth of the questions
+    python -m tools.guide.evaluate resources/guide --sample 300 # the base in full, the adapters on 300 questions
 
 A topic's answer is right when every key fact of the topic stands in it, ignoring case ("a|b": one of them is enough; a
 brief answer needs the first fact). A refusal is right when the guide says that it is a small guide model.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import statistics
 from collections import defaultdict
@@ -103,16 +104,18 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--every", type=int, default=1, help="take every nth question")
+    parser.add_argument("--sample", type=int, default=None, help="ask the adapters only so many questions, drawn with seed 7")
     parser.add_argument("--save", type=Path, default=None, help="write wrong answers here, as JSON lines")
     options = parser.parse_args()
-    questions = held_out()[:: options.every]
+    questions = held_out()
+    sample = random.Random(7).sample(questions, options.sample) if options.sample else questions
     lengths: dict[str, list[int]] = {}
     wrong: list[str] = []
     print("| worn | thinking | " + " | ".join(f"{kind} en | {kind} ru" for kind in KINDS) + " | right | declined | tokens/s |")
     for wearing in WORN:
         for thinking in (False, True):
-            answered = ask(options.folder, wearing, questions, thinking=thinking)
+            asked = questions if wearing.name == "base" else sample
+            answered = ask(options.folder, wearing, asked, thinking=thinking)
             print(_row(wearing, thinking, answered), flush=True)
             wrong += [
                 json.dumps({"worn": wearing.name, "thinking": thinking, "question": one.question.text, "answer": one.answer}, ensure_ascii=False)
@@ -120,18 +123,19 @@ def main() -> int:
                 if not one.right
             ]
             if not thinking:
+                topical = [one for one in answered if one.question.topic]
                 lengths[wearing.name] = [len(one.answer) for one in answered]
                 if wearing.russian:
-                    print(f"  Cyrillic letters: {100 * cyrillic_share([one.answer for one in answered]):.1f}%")
+                    print(f"  Cyrillic letters: {100 * cyrillic_share([one.answer for one in answered]):.1f}%, in the middle answer {100 * statistics.median(cyrillic_share([one.answer]) for one in answered):.1f}%")
                 if wearing.style == "teacher":
-                    given = [bool(re.search(r"For example|Например", one.answer)) for one in answered]
+                    given = [bool(re.search(r"For example|Например", one.answer)) for one in topical]
                     print(f"  answers with an example: {100 * sum(given) / len(given):.1f}%")
     plain = statistics.median(lengths["base"])
     for name, values in lengths.items():
         print(f"median answer of {name}: {statistics.median(values):.0f} characters, {100 * statistics.median(values) / plain:.0f}% of the base")
     print("| experts per token | " + " | ".join(map(str, EXPERTS)) + " |")
     for kind in ("form", "all"):
-        chosen = [one for one in questions if one.topic and (kind == "all" or one.kind == kind)][::4]
+        chosen = [one for one in questions if one.topic and (kind == "all" or one.kind == kind)][::8]
         row = perplexities(options.folder, chosen)
         print(f"| perplexity ({kind}, {len(chosen)} answers) | " + " | ".join(f"{value:.3f}" for value in row.values()) + " |", flush=True)
     if options.save:
