@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from app.forecast.layout import DeviceLayout, Gpu, Layout, gpus_first
+from app.forecast.layout import VOCABULARY_ENTRY_BYTES, DeviceLayout, Gpu, Layout, gpus_first
 from app.models.anatomy import CACHE_TYPE_BYTES, PADDING_TOKENS
 from app.models.card import tensor_bytes
 from app.models.gguf_header import GgufHeader, read_header, split_parts
@@ -79,6 +79,7 @@ def arithmetic_layout(
             compute_bytes=scratch if name != RAM or not used_gpus else _input_bytes(model, values),
             mapped_bytes=weights.get(name, 0) if name == RAM and mapped else 0,
             output_bytes=_vocabulary(model) * _F32 if name == RAM else 0,
+            vocabulary_bytes=_vocabulary(model) * VOCABULARY_ENTRY_BYTES if name == RAM else 0,
         )
         for name in names
     ]

@@ -63,7 +63,7 @@ def forecast_of(
 
 
 def _device(layout: DeviceLayout, memory: DeviceMemory) -> DeviceForecast:
-    other = memory.overhead_bytes + layout.output_bytes
+    other = memory.overhead_bytes + layout.output_bytes + layout.vocabulary_bytes
     total = layout.weights_bytes + layout.kv_bytes + layout.compute_bytes + memory.adapters_bytes + other
     margin = None if memory.free_bytes is None else memory.free_bytes - total
     verdict: Verdict = "unknown"

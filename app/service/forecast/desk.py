@@ -345,7 +345,7 @@ class ForecastDesk:
 
     def _compared(self, device: DeviceLayout, layout: Layout, path: str, measured: int) -> LearntLoad:
         """A GPU holds everything at once; in RAM, scratch buffers stay untouched until long prompts, and mapped weights are files."""
-        account = device.weights_bytes + device.kv_bytes + device.output_bytes
+        account = device.weights_bytes + device.kv_bytes + device.output_bytes + device.vocabulary_bytes
         account += device.compute_bytes if device.kind == "gpu" else -device.mapped_bytes
         overhead, _ = self._records.overhead_bytes(device.name, device.kind, path)
         record = ForecastRecord(

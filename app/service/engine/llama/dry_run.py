@@ -18,7 +18,15 @@ from typing import Any
 
 import llama_cpp
 
-from app.forecast.layout import DeviceLayout, Gpu, Layout, LayoutReply, LayoutRequest, gpus_first
+from app.forecast.layout import (
+    VOCABULARY_ENTRY_BYTES,
+    DeviceLayout,
+    Gpu,
+    Layout,
+    LayoutReply,
+    LayoutRequest,
+    gpus_first,
+)
 from app.service.engine.llama import breakdown, native
 from app.service.engine.llama.gguf_file import ModelHeader, read_header
 from app.service.engine.llama.model import load_failure
@@ -156,7 +164,7 @@ class DryRun:
             llama_cpp.llama_free(context)
         return Layout(
             exact=True,
-            devices=_devices(buffers, mapped=mapped, output_bytes=model.vocabulary_size * _LOGIT_BYTES),
+            devices=_devices(buffers, mapped=mapped, vocabulary=model.vocabulary_size),
             context=size,
             notes=self._notes(wanted),
         )
@@ -200,11 +208,17 @@ def _facts(header: ModelHeader) -> ModelFacts:
 
 
 def _devices(
-    buffers: tuple[breakdown.BufferBytes, ...], *, mapped: bool, output_bytes: int
+    buffers: tuple[breakdown.BufferBytes, ...], *, mapped: bool, vocabulary: int
 ) -> tuple[DeviceLayout, ...]:
     """Add the buffer types up by device: pinned, repacked and plain host buffers are all RAM."""
     names = {name: words for name, _, words in (told.partition(" ") for told in native.devices())}
-    sums: dict[str, DeviceLayout] = {"RAM": DeviceLayout(name="RAM", kind="ram", output_bytes=output_bytes)}
+    ram = DeviceLayout(
+        name="RAM",
+        kind="ram",
+        output_bytes=vocabulary * _LOGIT_BYTES,
+        vocabulary_bytes=vocabulary * VOCABULARY_ENTRY_BYTES,
+    )
+    sums = {"RAM": ram}
     for buffer in buffers:
         on_gpu = buffer.kind in _GPU_KINDS and not buffer.host
         name = buffer.device if on_gpu else "RAM"
