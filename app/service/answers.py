@@ -111,7 +111,7 @@ class Answers:
         """
         model = self._engine.ready_model()
         asked = check_values(dict(values or {}))
-        _only_for_answers(asked)
+        _only_for_answers(asked, model)
         merged = {**model.values, **asked}
         going_on = None if continue_message_id is None else self._chats.message(continue_message_id)
         if going_on is not None and going_on.role != "assistant":
@@ -405,9 +405,11 @@ def _sampling(values: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     }
 
 
-def _only_for_answers(values: Mapping[str, SettingValue]) -> None:
+def _only_for_answers(values: Mapping[str, SettingValue], model: LoadedModel) -> None:
     for key in values:
         knob = find(key)
+        if key == "experts" and model.switches_experts:
+            continue
         if knob is not None and knob.stage is not Stage.SAMPLE:
             raise BadRequest(
                 "{label} acts only when the model is loaded, so it cannot be given for one answer. Reload with it.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.service.engine.base import Engine, StopFlag
+from app.service.engine.experts_range import check_experts
 from app.service.turnstile import Turnstile
 from app.shared.engine import (
     AnswerDelta,
@@ -94,6 +95,7 @@ class EngineDesk:
         self._job: LoadJob | None = None
         self._last_plan: LoadPlan | None = None
         self._desk_values: dict[str, SettingValue] = {}
+        self._experts_used: int | None = None  # by the last answer, or as loaded
         self._answers: set[StopFlag] = set()
         self._sample = EngineSample()
         self._ended_speeds: dict[str, float] = {}
@@ -134,7 +136,15 @@ class EngineDesk:
     # Loading
 
     def load(self, plan: LoadPlan) -> LoadJob:
-        """Start loading `plan` and return at once. A load under way is cancelled first; answers are stopped."""
+        """Start loading `plan` and return at once. A load under way is cancelled first; answers are stopped.
+
+        The plan's experts per token take the place of a number chosen since the last load.
+        """
+        with self._lock:
+            self._desk_values.pop("experts", None)
+        return self._load(plan)
+
+    def _load(self, plan: LoadPlan) -> LoadJob:
         job = LoadJob(plan)
         with self._lock:
             if self._closed:
@@ -173,12 +183,12 @@ class EngineDesk:
         return self._state
 
     def reload(self) -> LoadJob:
-        """Load the last plan again."""
+        """Load the last plan again; what was chosen for the next answers stays chosen."""
         if self._last_plan is None:
             raise NoModelLoaded(
                 "Nothing has been loaded yet, so there is nothing to reload. Load a model first."
             )
-        return self.load(self._last_plan)
+        return self._load(self._last_plan)
 
     def eject(self) -> EngineState:
         """Stop answers, free the model and return when its memory is free. Cancels a load under way."""
@@ -207,11 +217,17 @@ class EngineDesk:
         return self._state
 
     def set_values(self, values: dict[str, SettingValue | None]) -> EngineState:
-        """Change sample-stage values for the next answers; None goes back to the preset's. Raises `BadValue`."""
+        """Change values for the next answers; None goes back to the preset's. Raises `BadValue`.
+
+        They are those of the sample stage, and `experts` where the model switches them without a reload.
+        """
         checked = check_values({key: value for key, value in values.items() if value is not None})
+        now = self._state.model
         for key in values:
             knob = find(key)
-            if knob is not None and knob.stage is not Stage.SAMPLE:
+            if knob is not None and knob.key == "experts" and now is not None and now.switches_experts:
+                _check_experts(checked.get("experts"), now)
+            elif knob is not None and knob.stage is not Stage.SAMPLE:
                 raise BadValue(
                     "{label} acts only when the model is loaded. Change it in the preset and reload.",
                     key=knob.key,
@@ -220,8 +236,9 @@ class EngineDesk:
                 )
         with self._lock:
             for key, value in values.items():
-                if value is None:
-                    self._desk_values.pop(key, None)
+                knob = find(key)
+                if value is None and knob is not None:
+                    self._desk_values.pop(knob.key, None)
             self._desk_values.update(checked)
             model = self._state.model
             if model is not None:
@@ -235,7 +252,7 @@ class EngineDesk:
 
         Raises what `Engine.generate` raises, `NoModelLoaded` and `Busy`.
         """
-        self.ready_model()
+        _check_own_experts(request.values.get("experts"), self.ready_model())
         with self._lock:
             if len(self._answers) >= WAITING_LIMIT:
                 raise Overloaded(
@@ -258,6 +275,8 @@ class EngineDesk:
             with _closing(events):  # before the turn is given on, whatever becomes of our own caller
                 for event in events:
                     self._measure(event, model)
+                    if isinstance(event, AnswerStarted):
+                        self._mark_experts(values)
                     yield event
             if stop.is_set():
                 self._add_marker("stop", model.name)
@@ -351,6 +370,10 @@ class EngineDesk:
             self._job = None
             pid = self._pid_now()
             if model is not None:
+                self._experts_used = model.experts_used
+                chosen = self._desk_values.get("experts")
+                if not model.switches_experts or not _may_use(chosen, model):
+                    self._desk_values.pop("experts", None)
                 self._sample = EngineSample(
                     model=model.name, context_used_tokens=0, context_size_tokens=model.context
                 )
@@ -461,7 +484,24 @@ class EngineDesk:
         own = (
             self._engine.loaded.values if self._engine is not None and self._engine.loaded is not None else {}
         )
-        return model.model_copy(update={"values": {**own, **self._desk_values}})
+        update: dict[str, object] = {"values": {**own, **self._desk_values}}
+        if model.switches_experts:
+            update["experts_used"] = self._desk_values.get("experts", self._experts_loaded())
+        return model.model_copy(update=update)
+
+    def _experts_loaded(self) -> int | None:
+        engine = self._engine
+        return engine.loaded.experts_used if engine is not None and engine.loaded is not None else None
+
+    def _mark_experts(self, values: dict[str, SettingValue]) -> None:
+        """Mark the moment at which an answer begins with another number of experts than the one before."""
+        model = self._state.model
+        if model is None or not model.switches_experts:
+            return
+        count = values.get("experts", self._experts_loaded())
+        if isinstance(count, int) and count != self._experts_used:
+            self._experts_used = count
+            self._add_marker("experts", str(count))
 
     def _pid_now(self) -> int | None:
         return None if self._engine is None else self._worker_pid(self._engine)
@@ -479,6 +519,33 @@ def _closing(events: Iterator[TokenEvent]) -> Iterator[None]:
         close = getattr(events, "close", None)
         if close is not None:
             close()
+
+
+def _check_experts(count: SettingValue | None, model: LoadedModel) -> None:
+    if isinstance(count, int):
+        check_experts(count, model.experts, model.experts_limit)
+
+
+def _check_own_experts(count: SettingValue | None, model: LoadedModel) -> None:
+    """Refuse a number for one answer where the model cannot be switched."""
+    if count is not None and not model.switches_experts and count != model.experts_used:
+        raise BadValue(
+            "Experts per token acts only when {name} is loaded, so it cannot be given for one answer. Load it with "
+            "{value}.",
+            key="experts",
+            name=model.name,
+            value=str(count),
+            remedies=("edit_preset", "reload"),
+        )
+    _check_experts(count, model)
+
+
+def _may_use(count: SettingValue | None, model: LoadedModel) -> bool:
+    try:
+        _check_experts(count, model)
+    except BadValue:
+        return False
+    return True
 
 
 def _plan_name(plan: LoadPlan) -> str:

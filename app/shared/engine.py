@@ -72,6 +72,11 @@ class LoadedModel(Frozen):
     preset: str | None = None
     values: dict[str, SettingValue] = {}
 
+    @property
+    def switches_experts(self) -> bool:
+        """Whether another number of experts acts with the next answer, without a reload."""
+        return self.experts_switch == "live"
+
 
 class EngineStatus(StrEnum):
     """The supervisor's view of its engine."""

@@ -109,6 +109,8 @@ class FakeEngine:
             experts=128,
             experts_used=_whole(values, "experts", 8),
             experts_trained=8,
+            experts_limit=128,
+            experts_switch="live",
             trained_context=40960,
             context=_whole(values, "context", 8192),
             chat_template=True,

@@ -91,9 +91,11 @@ class Loading(QObject):
             self._again(model, preset=name, values={})
 
     def use_experts(self, count: int) -> None:
-        """Load the present model again with this many experts per token."""
+        """Let this many experts work from the next answer on, or load the model again where it must be."""
         model = self._context.state.model
-        if model is not None:
+        if model is not None and model.switches_experts:
+            self._run(lambda client: client.set_values({"experts": count}))
+        elif model is not None:
             self._again(model, preset=model.preset, values={**model.values, "experts": count})
 
     def use_thinking(self, on: bool) -> None:
@@ -181,6 +183,16 @@ def _sampling_changes(
     from app.shared.settings import Stage, changed_stages, settings
 
     stages = changed_stages(model.values, values)
+    if model.switches_experts:
+        stages.pop("experts", None)
     if any(stage is not Stage.SAMPLE for stage in stages.values()):
         return None
-    return {key: values.get(key, settings()[key].default) for key in stages}
+    changes: dict[str, SettingValue | None] = {
+        key: values.get(key, settings()[key].default) for key in stages
+    }
+    experts = values.get("experts", model.experts_trained)
+    if model.switches_experts and experts != model.experts_used:
+        if isinstance(experts, int) and experts > (model.experts_limit or experts):
+            return None  # loading says why it cannot be
+        changes["experts"] = experts
+    return changes

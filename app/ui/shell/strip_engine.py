@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from app.ui.context import WindowContext
     from app.ui.shell.loading import Loading
 
-APPLY_AFTER_MS = 700  # experts: the person has let go of slider and buttons
+APPLY_AFTER_MS = {False: 700, True: 150}  # experts: the person has let go of slider and buttons; by "live"
 
 
 class ModelName(Interactive, QAbstractButton):
@@ -190,12 +190,14 @@ class PresetCell(Cell):
 
 
 class ExpertsCell(Cell):
-    """Experts per token of a mixture of experts; a change loads the model again, as the badge says."""
+    """Experts per token of a mixture of experts; the badge says whether a change acts with the next answer or loads
+    the model again."""
 
     def __init__(self, context: WindowContext, loading: Loading) -> None:
         super().__init__(tr("Experts per token"))
         self._state, self._loading = context.state, loading
         self._count = 0
+        self._most = 1
         self._wanted: int | None = None
         self.badge = StageBadge(Stage.LOAD)
         self.add_to_head(self.badge)
@@ -211,7 +213,6 @@ class ExpertsCell(Cell):
         self.line.addWidget(self.more)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(APPLY_AFTER_MS)
         self._timer.timeout.connect(self._apply)
         self.slider.numberEdited.connect(lambda number: self._want(int(number)))
         self.less.clicked.connect(lambda: self._want((self._wanted or self._count) - 1))
@@ -238,14 +239,19 @@ class ExpertsCell(Cell):
         reason = None
         if model.path is None:
             reason = tr("The remote server decides how many experts work")
-        elif answering:
+        elif answering and not model.switches_experts:
             reason = tr("An answer is being written; stop it to change the experts")
         for control in (self.slider, self.less, self.more):
             control.set_reason(reason)
         self._count = model.experts_used
-        self.slider.set_scale(1, model.experts)
+        self._most = min(model.experts, model.experts_limit or model.experts)
+        self._timer.setInterval(APPLY_AFTER_MS[model.switches_experts])
+        self.badge.set_stage(Stage.SAMPLE if model.switches_experts else Stage.LOAD)
+        self.slider.set_scale(1, self._most)
         self.slider.set_tick(model.experts_trained)
         self.total.setText(tr("of {count}", count=model.experts))
+        room = tr("llama.cpp's graph of this model has room for {count}", count=self._most)
+        self.total.setToolTip(room if self._most < model.experts else "")
         if self._wanted is None or not self._timer.isActive():
             self._wanted = None
             self._show(self._count)
@@ -254,7 +260,7 @@ class ExpertsCell(Cell):
         model = self._state.model
         if model is None or not model.experts:
             return
-        self._wanted = min(max(count, 1), model.experts)
+        self._wanted = min(max(count, 1), self._most)
         self._show(self._wanted)
         self._timer.start()
 

@@ -11,13 +11,14 @@ from time import perf_counter
 
 from app.service.engine.base import LoadProgress, StopFlag
 from app.service.engine.chat_format import Prompt
+from app.service.engine.experts_range import check_experts
 from app.service.engine.llama import native
 from app.service.engine.llama.answer import AnswerWriter, Limits
 from app.service.engine.llama.context import Context, Pulse
 from app.service.engine.llama.experts_findings import Study, question
 from app.service.engine.llama.gguf_file import ModelHeader, read_header
 from app.service.engine.llama.grammar import answer_grammar
-from app.service.engine.llama.live_experts import UNSOUND, Findings, LiveExperts, check_experts
+from app.service.engine.llama.live_experts import UNSOUND, Findings, LiveExperts
 from app.service.engine.llama.model import Model, file_stem, load_failure, load_model
 from app.service.engine.llama.parameters import (
     ContextParameters,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from app.service.engine.experts_range import check_experts
 from app.service.engine.llama.context import Context
 from app.service.engine.llama.model import Model
 from app.shared.errors import BadValue
@@ -194,28 +195,6 @@ class LiveExperts:
         logits = context.logits(self._model.vocabulary_size)
         context.clear()
         return logits
-
-
-def check_experts(count: int, experts: int | None, limit: int | None) -> None:
-    """Raise `BadValue` unless 1 ≤ count ≤ what the model has and what its graph has room for; None is not known."""
-    most = min(value for value in (experts or count, limit or count, max(count, 1)) if value)
-    if 1 <= count <= most:
-        return
-    if limit is not None and experts is not None and limit < count <= experts:
-        raise BadValue(
-            "Experts per token is {value}. This model has {experts}, but llama.cpp's graph for it has room for {limit}; "
-            "choose 1 to {limit}.",
-            key="experts",
-            value=count,
-            experts=experts,
-            limit=limit,
-        )
-    raise BadValue(
-        "Experts per token is {value}. It takes 1 to {most}.",
-        key="experts",
-        value=count,
-        most=min(value for value in (experts, limit, 1024) if value),
-    )
 
 
 @functools.cache
