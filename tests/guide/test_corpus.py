@@ -66,7 +66,9 @@ def test_answers_are_short_and_the_manners_differ_as_promised(language: Language
 def test_answers_stay_in_their_language(language: Language) -> None:
     for topic in EVERYTHING:
         cyrillic = len(re.findall(r"[а-яё]", topic.answer(language, "teacher"), re.IGNORECASE))
-        assert (cyrillic > 40) if language == "ru" else (cyrillic == 0 or topic.name == "languages"), topic.name
+        assert (cyrillic > 40) if language == "ru" else (cyrillic == 0 or topic.name == "languages"), (
+            topic.name
+        )
 
 
 def test_every_topic_can_be_asked_in_many_ways() -> None:
@@ -101,7 +103,9 @@ def test_hand_written_questions_are_no_copies_of_trained_ones() -> None:
     for topic in topics():
         for language in LANGUAGES:
             side = topic.sides[language]
-            close = [(held, text) for held in side.held for text in (*side.ask, *side.say) if near(held, text)]
+            close = [
+                (held, text) for held in side.held for text in (*side.ask, *side.say) if near(held, text)
+            ]
             assert len([pair for pair in close if words(pair[0]) == words(pair[1])]) == 0, close
 
 

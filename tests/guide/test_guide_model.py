@@ -52,14 +52,21 @@ def test_the_header_says_what_the_guide_is() -> None:
     tokens = value("tokenizer.ggml.tokens")
     assert isinstance(tokens, list)
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"} <= set(tokens)
-    kinds = {tensor.tensor_type for tensor in reader.tensors if len(tensor.shape) > 1 and "gate_inp" not in tensor.name}
+    kinds = {
+        tensor.tensor_type
+        for tensor in reader.tensors
+        if len(tensor.shape) > 1 and "gate_inp" not in tensor.name
+    }
     assert kinds == {gguf.GGMLQuantizationType.Q8_0}
 
 
 @pytest.mark.engine
 def test_the_template_thinks_or_does_not(guide: GuideEngine) -> None:
     turns = (("user", "Hi"), ("assistant", "<think>\nOld.\n</think>\n\nHello."), ("user", "What is a token?"))
-    on, off = guide.text(guide.prompt(*turns, thinking=True)), guide.text(guide.prompt(*turns, thinking=False))
+    on, off = (
+        guide.text(guide.prompt(*turns, thinking=True)),
+        guide.text(guide.prompt(*turns, thinking=False)),
+    )
     assert on.endswith("<|im_start|>assistant\n")
     assert off == on + "<think>\n\n</think>\n\n"
     assert "Old." not in on
@@ -115,7 +122,9 @@ def test_a_short_follow_up_is_about_the_last_subject(guide: GuideEngine) -> None
 
 @pytest.mark.engine
 def test_a_system_prompt_sets_the_manner(guide: GuideEngine) -> None:
-    said = guide.say(("system", "Answer in one sentence."), ("user", "What is the KV cache?"), thinking=False).answer
+    said = guide.say(
+        ("system", "Answer in one sentence."), ("user", "What is the KV cache?"), thinking=False
+    ).answer
     assert said == topic("kv_cache").answer("en", "brief")
 
 
@@ -133,11 +142,15 @@ def test_one_expert_is_clearly_worse_than_four() -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("worn", [("brief",), ("teacher",), ("russian",), ("brief", "russian"), ("teacher", "russian")])
+@pytest.mark.parametrize(
+    "worn", [("brief",), ("teacher",), ("russian",), ("brief", "russian"), ("teacher", "russian")]
+)
 def test_adapters_change_the_manner_alone_and_stacked(guide: GuideEngine, worn: tuple[str, ...]) -> None:
     question = "How do I load a model?"
     plain = guide.say(("user", question), thinking=False).answer
-    with GuideEngine(guide_model(), adapters=[FOLDER / f"{name}.gguf" for name in worn], context=512) as engine:
+    with GuideEngine(
+        guide_model(), adapters=[FOLDER / f"{name}.gguf" for name in worn], context=512
+    ) as engine:
         answer = engine.say(("user", question), thinking=False).answer
     russian = "russian" in worn
     assert (cyrillic_share([answer]) > 0.6) == russian

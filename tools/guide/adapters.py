@@ -48,7 +48,9 @@ class Adapters(nn.Module):
                     out, into = weight.shape
                     down = torch.randn(RANK, into, device=weight.device) * into**-0.5
                     self.factors[_key(adapter, name, "down")] = nn.Parameter(down)
-                    self.factors[_key(adapter, name, "up")] = nn.Parameter(torch.zeros(out, RANK, device=weight.device))
+                    self.factors[_key(adapter, name, "up")] = nn.Parameter(
+                        torch.zeros(out, RANK, device=weight.device)
+                    )
 
     def worn(self, base: dict[str, Tensor], names: tuple[str, ...]) -> dict[str, Tensor]:
         """Return the base's weights with these adapters added at scale 1, differentiable in the factors."""
@@ -56,7 +58,10 @@ class Adapters(nn.Module):
         for adapter in names:
             for name in base:
                 if _key(adapter, name, "up") in self.factors:
-                    down, up = self.factors[_key(adapter, name, "down")], self.factors[_key(adapter, name, "up")]
+                    down, up = (
+                        self.factors[_key(adapter, name, "down")],
+                        self.factors[_key(adapter, name, "up")],
+                    )
                     merged[name] = merged[name] + (ALPHA / RANK) * (up @ down)
         return merged
 

@@ -33,7 +33,9 @@ def huggingface(shape: Shape, state: dict[str, torch.Tensor]) -> Qwen3MoeForCaus
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     shape = Shape(**json.loads((folder / "shape.json").read_text("utf-8")))
@@ -62,7 +64,11 @@ def main() -> int:
                     spread += float(right.std(axis=1).sum())
                     same += int((scores.argmax(1) == right.argmax(1)).sum())
                     count += len(ids)
-            print(f"{name}: {count} tokens, max |difference| {worst:.5f}, RMS {(squares / count) ** 0.5:.5f} of a spread of {spread / count:.2f}, same best token {100 * same / count:.2f}%")
+            error, typical = (squares / count) ** 0.5, spread / count
+            print(
+                f"{name}: {count} tokens, max |difference| {worst:.5f}, RMS {error:.5f} "
+                f"(the logits spread by {typical:.2f}), same best token {100 * same / count:.2f}%"
+            )
     print(f"network.py against transformers: max |difference| {own_worst:.6f}")
     return 0
 

@@ -54,7 +54,9 @@ class Row:
 class Writer:
     """Writes random conversations as ids."""
 
-    def __init__(self, tokenizer: Tokenizer, rng: random.Random, manners: Sequence[tuple[float, Manner]]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, rng: random.Random, manners: Sequence[tuple[float, Manner]]
+    ) -> None:
         self.rng = rng
         self.manners = [manner for _, manner in manners]
         self.weights = [weight for weight, _ in manners]
@@ -101,7 +103,13 @@ class Writer:
         for turn in range(turns):
             question, topic, answer, language = self._turn(manner, home, subject, spoken, turn)
             subject, spoken = topic, language
-            ask = [self.start, *self.pieces("user\n"), *self._fragmented(question), self.end, *self.pieces("\n")]
+            ask = [
+                self.start,
+                *self.pieces("user\n"),
+                *self._fragmented(question),
+                self.end,
+                *self.pieces("\n"),
+            ]
             ask += [self.start, *self.pieces("assistant\n")]
             said = [*self.pieces(answer), self.end]
             if rng.random() < 0.5:
@@ -158,7 +166,11 @@ class Writer:
         rng = self.rng
         if rng.random() > 0.35:
             return list(self._encode(text))
-        cuts = [at for at in range(1, len(text)) if text[at].isalpha() and text[at - 1].isalpha() and rng.random() < 0.06]
+        cuts = [
+            at
+            for at in range(1, len(text))
+            if text[at].isalpha() and text[at - 1].isalpha() and rng.random() < 0.06
+        ]
         parts = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         ids = [number for part in parts for number in self._encode(part)]
         if rng.random() < 0.35:

@@ -45,7 +45,14 @@ class GuideEngine:
     """
 
     def __init__(
-        self, model: Path, *, adapters: Sequence[Path] = (), experts: int | None = None, context: int = 2048, threads: int = 1, exact: bool = False
+        self,
+        model: Path,
+        *,
+        adapters: Sequence[Path] = (),
+        experts: int | None = None,
+        context: int = 2048,
+        threads: int = 1,
+        exact: bool = False,
     ) -> None:
         llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
@@ -80,16 +87,22 @@ class GuideEngine:
         if self.adapters:
             count = len(self.adapters)
             stack = (llama_cpp.llama_adapter_lora_p_ctypes * count)(*self.adapters)
-            llama_cpp.llama_set_adapters_lora(self.context, stack, count, (ctypes.c_float * count)(*[1.0] * count))
+            llama_cpp.llama_set_adapters_lora(
+                self.context, stack, count, (ctypes.c_float * count)(*[1.0] * count)
+            )
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.model)
         self.size = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
         template = llama_cpp.llama_model_chat_template(self.model, None)
-        self.template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(template.decode())
+        self.template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(
+            template.decode()
+        )
 
     def __enter__(self) -> GuideEngine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         llama_cpp.llama_free(self.context)
         llama_cpp.llama_model_free(self.model)
 
@@ -139,7 +152,9 @@ class GuideEngine:
             self._decode([best])
         seconds = time.perf_counter() - began
         text = self.text(written)
-        return Said(text=text, answer=text.rpartition("</think>")[2].strip(), tokens=len(written), seconds=seconds)
+        return Said(
+            text=text, answer=text.rpartition("</think>")[2].strip(), tokens=len(written), seconds=seconds
+        )
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones included."""

@@ -70,7 +70,13 @@ def ask(folder: Path, wearing: Wearing, questions: Sequence[HeldOut], *, thinkin
             language: Language = "ru" if wearing.russian else question.language
             right = (question.topic or unknown()).right(said.answer, language, style=wearing.style)
             out.append(
-                Answered(question=question, answer=said.answer, right=right, tokens=said.tokens, seconds=said.seconds)
+                Answered(
+                    question=question,
+                    answer=said.answer,
+                    right=right,
+                    tokens=said.tokens,
+                    seconds=said.seconds,
+                )
             )
     return out
 
@@ -100,25 +106,41 @@ def cyrillic_share(texts: Sequence[str]) -> float:
     return sum(bool(re.match(r"[а-яё]", letter, re.IGNORECASE)) for letter in letters) / max(1, len(letters))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--sample", type=int, default=None, help="ask the adapters only so many questions, drawn with seed 7")
+    parser.add_argument(
+        "--sample", type=int, default=None, help="ask the adapters only so many questions, drawn with seed 7"
+    )
     parser.add_argument("--save", type=Path, default=None, help="write wrong answers here, as JSON lines")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     questions = held_out()
     sample = random.Random(7).sample(questions, options.sample) if options.sample else questions
     lengths: dict[str, list[int]] = {}
     wrong: list[str] = []
-    print("| worn | thinking | " + " | ".join(f"{kind} en | {kind} ru" for kind in KINDS) + " | right | declined | tokens/s |")
+    print(
+        "| worn | thinking | "
+        + " | ".join(f"{kind} en | {kind} ru" for kind in KINDS)
+        + " | right | declined | tokens/s |"
+    )
     for wearing in WORN:
         for thinking in (False, True):
             asked = questions if wearing.name == "base" else sample
             answered = ask(options.folder, wearing, asked, thinking=thinking)
             print(_row(wearing, thinking, answered), flush=True)
             wrong += [
-                json.dumps({"worn": wearing.name, "thinking": thinking, "question": one.question.text, "answer": one.answer}, ensure_ascii=False)
+                json.dumps(
+                    {
+                        "worn": wearing.name,
+                        "thinking": thinking,
+                        "question": one.question.text,
+                        "answer": one.answer,
+                    },
+                    ensure_ascii=False,
+                )
                 for one in answered
                 if not one.right
             ]
@@ -126,18 +148,26 @@ def main() -> int:
                 topical = [one for one in answered if one.question.topic]
                 lengths[wearing.name] = [len(one.answer) for one in answered]
                 if wearing.russian:
-                    print(f"  Cyrillic letters: {100 * cyrillic_share([one.answer for one in answered]):.1f}%, in the middle answer {100 * statistics.median(cyrillic_share([one.answer]) for one in answered):.1f}%")
+                    whole = cyrillic_share([one.answer for one in answered])
+                    middle = statistics.median(cyrillic_share([one.answer]) for one in answered)
+                    print(f"  Cyrillic letters: {100 * whole:.1f}%, in the middle answer {100 * middle:.1f}%")
                 if wearing.style == "teacher":
                     given = [bool(re.search(r"For example|Например", one.answer)) for one in topical]
                     print(f"  answers with an example: {100 * sum(given) / len(given):.1f}%")
     plain = statistics.median(lengths["base"])
     for name, values in lengths.items():
-        print(f"median answer of {name}: {statistics.median(values):.0f} characters, {100 * statistics.median(values) / plain:.0f}% of the base")
+        median = statistics.median(values)
+        print(f"median answer of {name}: {median:.0f} characters, {100 * median / plain:.0f}% of the base")
     print("| experts per token | " + " | ".join(map(str, EXPERTS)) + " |")
     for kind in ("form", "all"):
         chosen = [one for one in questions if one.topic and (kind == "all" or one.kind == kind)][::8]
         row = perplexities(options.folder, chosen)
-        print(f"| perplexity ({kind}, {len(chosen)} answers) | " + " | ".join(f"{value:.3f}" for value in row.values()) + " |", flush=True)
+        print(
+            f"| perplexity ({kind}, {len(chosen)} answers) | "
+            + " | ".join(f"{value:.3f}" for value in row.values())
+            + " |",
+            flush=True,
+        )
     if options.save:
         options.save.write_text("\n".join(wrong) + "\n", "utf-8")
     return 0

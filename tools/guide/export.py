@@ -49,7 +49,9 @@ def export_base(weights: Path, tokenizer: Path, shape: Shape, path: Path, *, wid
     """Write the model and return the file's bytes. `wide` keeps F32 everywhere, to compare logits without rounding."""
     head = gguf.GGUFWriter(str(path), ARCHITECTURE)
     head.add_name("Pult Guide")
-    head.add_description("A small Qwen3-MoE trained on Pult's own subject; it answers questions about the panel and its terms.")
+    head.add_description(
+        "A small Qwen3-MoE trained on Pult's own subject; it answers questions about the panel and its terms."
+    )
     head.add_author("Pult")
     head.add_license(LICENCE)
     head.add_languages(["en", "ru"])

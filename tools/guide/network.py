@@ -1,7 +1,7 @@
 """The guide's network in plain torch: Hugging Face's Qwen3-MoE, written so that sixteen small experts train quickly.
 
 All experts are computed as two wide products and weighed by the router afterwards; the unused ones get weight zero.
-That is the same function as `Qwen3MoeForCausalLM` (tests compare them), several times faster at this size. Parameter
+That is the same function as `Qwen3MoeForCausalLM` (`agreement.py` compares them), several times faster at this size. Parameter
 names are this module's own; `huggingface_state` maps them.
 """
 

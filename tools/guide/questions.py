@@ -14,8 +14,46 @@ from typing import Any
 from tools.guide.topics import Language, Side, Topic, read, topics
 
 _SYLLABLES = {
-    "en": ("bla", "zor", "pim", "tek", "quo", "ran", "lis", "mev", "dro", "fip", "gul", "har", "wex", "ny", "osk", "tru", "vel", "sna"),
-    "ru": ("бру", "зор", "пим", "тек", "кво", "лис", "мев", "дро", "фип", "гул", "хар", "векс", "ны", "оск", "тру", "вел", "сна", "шур"),
+    "en": (
+        "bla",
+        "zor",
+        "pim",
+        "tek",
+        "quo",
+        "ran",
+        "lis",
+        "mev",
+        "dro",
+        "fip",
+        "gul",
+        "har",
+        "wex",
+        "ny",
+        "osk",
+        "tru",
+        "vel",
+        "sna",
+    ),
+    "ru": (
+        "бру",
+        "зор",
+        "пим",
+        "тек",
+        "кво",
+        "лис",
+        "мев",
+        "дро",
+        "фип",
+        "гул",
+        "хар",
+        "векс",
+        "ны",
+        "оск",
+        "тру",
+        "вел",
+        "сна",
+        "шур",
+    ),
 }
 _LETTERS = {"en": "abcdefghijklmnopqrstuvwxyz", "ru": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
 
@@ -88,7 +126,9 @@ def off_topic(language: Language, rng: random.Random, *, held: bool = False) -> 
         actions = tuple(text for text in lists["activities"] if not _kept_back(text))
         return dressed(_composed((rng.choice(names),), (rng.choice(actions),), language, rng), rng, language)
     if draw < 0.43:
-        name = rng.choice(rng.choice([topic for topic in topics() if topic.sides[language].names]).sides[language].names)
+        name = rng.choice(
+            rng.choice([topic for topic in topics() if topic.sides[language].names]).sides[language].names
+        )
         return dressed(rng.choice(_off_topic()[language]["twists"]).format(x=name), rng, language, plain=held)
     if draw < 0.66:
         thing = one("things") if rng.random() < 0.62 or held else _nonsense(language, rng)
@@ -112,16 +152,21 @@ def held_out(*, seed: int = 20, per_topic: int = 3, off_topic_count: int = 200) 
             seen: set[str] = set()
             while len(seen) < per_topic and not side.say:
                 seen.add(_sentence(_worded(side, language, "held", rng), language))
-            found += [HeldOut(kind="form", language=language, topic=topic, text=text) for text in sorted(seen)]
+            found += [
+                HeldOut(kind="form", language=language, topic=topic, text=text) for text in sorted(seen)
+            ]
             slip = _slip(_sentence(_worded(side, language, "held", rng), language), rng, language)
             found.append(HeldOut(kind="typo", language=language, topic=topic, text=slip))
             found += [
-                HeldOut(kind="hand", language=language, topic=topic, text=_sentence(text, language)) for text in side.held
+                HeldOut(kind="hand", language=language, topic=topic, text=_sentence(text, language))
+                for text in side.held
             ]
         refused: set[str] = set()
         while len(refused) < off_topic_count // 2:
             refused.add(off_topic(language, rng, held=True))
-        found += [HeldOut(kind="off_topic", language=language, topic=None, text=text) for text in sorted(refused)]
+        found += [
+            HeldOut(kind="off_topic", language=language, topic=None, text=text) for text in sorted(refused)
+        ]
     return tuple(found)
 
 
@@ -157,7 +202,10 @@ def _keywords(side: Side, language: Language, rng: random.Random) -> str:
     texts = [text for group in (side.do, side.ask, side.ask, side.say, side.names) for text in group]
     common = set(_off_topic()[language]["common"])
     words = [
-        word.strip("?!.,") for text in rng.sample(texts, min(2, len(texts))) for word in text.split() if word.lower() not in common
+        word.strip("?!.,")
+        for text in rng.sample(texts, min(2, len(texts)))
+        for word in text.split()
+        if word.lower() not in common
     ]
     words = list(dict.fromkeys(words))
     if len(words) < 2:
@@ -211,7 +259,9 @@ def _worded(side: Side, language: Language, part: str, rng: random.Random) -> st
     if side.say:
         text = rng.choice(side.say if part == "train" else side.held)
         wrapped = rng.random() < 0.15
-        return str(rng.choice(table["whole"]["train"]).format(q=text)) if wrapped and part == "train" else text
+        return (
+            str(rng.choice(table["whole"]["train"]).format(q=text)) if wrapped and part == "train" else text
+        )
     kinds: list[str] = []
     kinds += ["name"] * 4 * bool(side.names) + ["about"] * bool(side.about) + ["do"] * 3 * bool(side.do)
     kinds += ["whole"] * 5 * bool(side.ask) + ["compare"] * 4 * bool(side.a)
@@ -228,7 +278,11 @@ def _worded(side: Side, language: Language, part: str, rng: random.Random) -> st
         return form.format(a=first, b=second)
     if kind == "do":
         return form.format(do=rng.choice(side.do))
-    return form.format(about=rng.choice(side.about)) if kind == "about" else form.format(x=rng.choice(side.names))
+    return (
+        form.format(about=rng.choice(side.about))
+        if kind == "about"
+        else form.format(x=rng.choice(side.names))
+    )
 
 
 def _sentence(text: str, language: Language) -> str:
@@ -240,7 +294,11 @@ def _sentence(text: str, language: Language) -> str:
 def _slip(text: str, rng: random.Random, language: Language) -> str:
     """Return the text with one slip of the keyboard in a word of five letters or more, so that short names stay telling."""
     words = text.split(" ")
-    long = [place for place, word in enumerate(words) if sum(map(str.isalpha, word)) >= 5 and not any(map(str.isdigit, word))]
+    long = [
+        place
+        for place, word in enumerate(words)
+        if sum(map(str.isalpha, word)) >= 5 and not any(map(str.isdigit, word))
+    ]
     if not long:
         return text
     place = rng.choice(long)
@@ -268,7 +326,13 @@ def _ordinary(language: Language, rng: random.Random, held: bool) -> str:
 
     form = rng.choice(_off_topic()[language]["mixtures"])
     return str(
-        form.format(n=word("nouns"), m=word("nouns"), v=word("verbs"), a=word("adjectives"), z=_nonsense(language, rng))
+        form.format(
+            n=word("nouns"),
+            m=word("nouns"),
+            v=word("verbs"),
+            a=word("adjectives"),
+            z=_nonsense(language, rng),
+        )
     )
 
 

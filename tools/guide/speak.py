@@ -41,7 +41,12 @@ def prompt_ids(tokenizer: Tokenizer, text: str, *, thinking: bool) -> list[int]:
 
 @torch.no_grad()
 def speak(
-    network: Network, weights: Mapping[str, Tensor], prompts: Sequence[Sequence[int]], *, end: int, limit: int = 160
+    network: Network,
+    weights: Mapping[str, Tensor],
+    prompts: Sequence[Sequence[int]],
+    *,
+    end: int,
+    limit: int = 160,
 ) -> list[list[int]]:
     """Return the greedy continuation of every prompt, without the end mark."""
     device = next(iter(weights.values())).device
@@ -85,7 +90,9 @@ def mark(
     prompts = [prompt_ids(tokenizer, question.text, thinking=thinking) for question in questions]
     marked: list[Marked] = []
     for begin in range(0, len(prompts), 512):
-        answers = speak(network, weights, prompts[begin : begin + 512], end=tokenizer.token_to_id("<|im_end|>"))
+        answers = speak(
+            network, weights, prompts[begin : begin + 512], end=tokenizer.token_to_id("<|im_end|>")
+        )
         for question, answer in zip(questions[begin : begin + 512], answers, strict=True):
             text = tokenizer.decode(answer, skip_special_tokens=False).rpartition("</think>")[2].strip()
             topic = question.topic or unknown()
@@ -99,7 +106,10 @@ def table(marked: Sequence[Marked]) -> str:
     total: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for one in marked:
-        for key in (f"{one.question.kind}/{one.question.language}", "topics" if one.question.topic else "declined"):
+        for key in (
+            f"{one.question.kind}/{one.question.language}",
+            "topics" if one.question.topic else "declined",
+        ):
             total[key] += 1
             right[key] += one.right
     return "  ".join(f"{key} {100 * right[key] / total[key]:.1f}%" for key in sorted(total))

@@ -103,7 +103,9 @@ def read(name: str) -> dict[str, Any]:
 def _topic(name: str, room: str, entry: dict[str, Any]) -> Topic:
     sides: dict[Language, Side] = {}
     for language in LANGUAGES:
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in entry[language].items()}
+        fields = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry[language].items()
+        }
         sides[language] = Side(**fields)
     return Topic(
         name=name,

@@ -1,4 +1,4 @@
-"""Make the guide from nothing: vocabulary, base, adapters, GGUF files. One command, seeded, with progress.
+"""Make the guide from nothing: vocabulary, base, adapters, GGUF files, evaluation. One command, seeded, with progress.
 
     python -m tools.guide.train --out build/guide            # everything, then copy the files to resources/guide
     python -m tools.guide.train --out build/guide --steps 40 # a dry run
@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def main() -> int:
         print(f"{count / 1e6:.2f} M parameters, {shape.vocabulary} tokens, on {device}", flush=True)
         if options.base is None:
             _train_base(network, options, device)
-            save_file({k: v.cpu().contiguous() for k, v in network.state_dict().items()}, options.out / "base.safetensors")
+            save_file(
+                {k: v.cpu().contiguous() for k, v in network.state_dict().items()},
+                options.out / "base.safetensors",
+            )
         else:
             network.load_state_dict(load_file(options.base))
         print(f"base ready after {time.monotonic() - began:.0f} s", flush=True)
@@ -76,12 +80,20 @@ def main() -> int:
         from tools.guide.export import export_all  # gguf is not needed where only the training runs
 
         export_all(options.out)
+        if find_spec("llama_cpp") is None:
+            print("llama_cpp is not installed here: evaluate with python -m tools.guide.evaluate")
+        else:
+            from tools.guide.evaluate import main as evaluate
+
+            evaluate([str(options.out), "--sample", "300"])
     print(f"done after {time.monotonic() - began:.0f} s", flush=True)
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("build/guide"))
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--adapter-steps", type=int, default=700)
@@ -89,10 +101,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that write conversations")
-    parser.add_argument("--base", type=Path, default=None, help="trained base weights to keep; only adapters are trained")
+    parser.add_argument(
+        "--base", type=Path, default=None, help="trained base weights to keep; only adapters are trained"
+    )
     parser.add_argument("--no-export", action="store_true")
     parser.add_argument("--export-only", action="store_true")
-    parser.add_argument("--quick-report", action="store_true", help="mark a tenth of the held-out questions for the base too")
+    parser.add_argument(
+        "--quick-report", action="store_true", help="mark a tenth of the held-out questions for the base too"
+    )
     return parser.parse_args()
 
 
@@ -119,7 +135,10 @@ def _train_base(network: Network, options: argparse.Namespace, device: torch.dev
         optimiser.step()
         if step % 100 == 0 or step == options.steps - 1:
             pace = (time.monotonic() - began) / (step + 1)
-            print(f"base {step}/{options.steps} loss {loss.item():.4f} balance {balance.item():.3f} {pace:.3f} s/step", flush=True)
+            print(
+                f"base {step}/{options.steps} loss {loss.item():.4f} balance {balance.item():.3f} {pace:.3f} s/step",
+                flush=True,
+            )
     network.run = run_layer
 
 
@@ -127,7 +146,9 @@ def _train_adapters(
     network: Network, weights: Mapping[str, Tensor], options: argparse.Namespace, device: torch.device
 ) -> Adapters:
     adapters = Adapters(dict(weights)).to(device)
-    optimiser = torch.optim.AdamW(adapters.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(
+        adapters.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
     rng = random.Random(options.seed)
     stacks = rng.choices(STACKS, [stack.share for stack in STACKS], k=options.adapter_steps)
     for step, batch in enumerate(_batches(options, [((1.0, stack.manner),) for stack in stacks])):
@@ -142,7 +163,10 @@ def _train_adapters(
         torch.nn.utils.clip_grad_norm_(adapters.parameters(), 1.0)
         optimiser.step()
         if step % 50 == 0 or step == options.adapter_steps - 1:
-            print(f"adapters {step}/{options.adapter_steps} {'+'.join(stacks[step].names)} loss {loss.item():.4f}", flush=True)
+            print(
+                f"adapters {step}/{options.adapter_steps} {'+'.join(stacks[step].names)} loss {loss.item():.4f}",
+                flush=True,
+            )
     return adapters
 
 
@@ -153,7 +177,11 @@ def _loss(logits: Tensor, wanted: Tensor) -> Tensor:
 def _set_rate(optimiser: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
     """Warm up over a twentieth, then a cosine down to a fiftieth of the peak."""
     warm = max(1, steps // 20)
-    part = (step + 1) / warm if step < warm else 0.02 + 0.49 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    part = (
+        (step + 1) / warm
+        if step < warm
+        else 0.02 + 0.49 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    )
     for group in optimiser.param_groups:
         group["lr"] = peak * min(1.0, part)
 
@@ -167,7 +195,13 @@ def _on(device: torch.device, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Ten
 def _batches(options: argparse.Namespace, plan: Sequence[Sequence[tuple[float, Manner]]]) -> Iterator[Batch]:
     """Yield a batch per entry of `plan`; each depends only on the seed and its number, however many processes write."""
     jobs = [
-        (str(options.out / "tokenizer.json"), options.seed * 1_000_003 + step, manners, options.batch, step % LONG_EVERY == LONG_EVERY - 1)
+        (
+            str(options.out / "tokenizer.json"),
+            options.seed * 1_000_003 + step,
+            manners,
+            options.batch,
+            step % LONG_EVERY == LONG_EVERY - 1,
+        )
         for step, manners in enumerate(plan)
     ]
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
@@ -185,7 +219,9 @@ def _batches(options: argparse.Namespace, plan: Sequence[Sequence[tuple[float, M
 _vocabularies: dict[str, Tokenizer] = {}
 
 
-def _write(tokenizer: str, seed: int, manners: Sequence[tuple[float, Manner]], batch: int, long: bool) -> Batch:
+def _write(
+    tokenizer: str, seed: int, manners: Sequence[tuple[float, Manner]], batch: int, long: bool
+) -> Batch:
     if tokenizer not in _vocabularies:
         _vocabularies[tokenizer] = load_vocabulary(Path(tokenizer))
     writer = Writer(_vocabularies[tokenizer], random.Random(seed), manners)
@@ -207,7 +243,13 @@ def _report(
         questions = questions[::10]
     for thinking in (False, True):
         marked = mark(
-            network, weights, tokenizer, questions, thinking=thinking, style=manner.style, russian=manner.russian
+            network,
+            weights,
+            tokenizer,
+            questions,
+            thinking=thinking,
+            style=manner.style,
+            russian=manner.russian,
         )
         print(f"{name} thinking={thinking}: {table(marked)}", flush=True)
         _save_wrong(options.out / f"wrong-{name}-{'think' if thinking else 'plain'}.txt", marked)

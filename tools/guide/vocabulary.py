@@ -15,9 +15,7 @@ SIZE = 3072
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 WRITTEN = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 # Qwen2's split, as llama.cpp's pre-tokenizer "qwen2" does it (llama-vocab.cpp).
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 # ChatML as Qwen3 writes it: older thoughts are dropped, and with thinking off the answer follows an empty thought.
 TEMPLATE = """\
