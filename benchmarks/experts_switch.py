@@ -1,8 +1,8 @@
 """How long another number of experts per token takes without a reload, and whether its logits are a reload's.
 
-python benchmarks/experts_switch.py MODEL.gguf [--rounds 50] [--set KEY=VALUE …]
+python benchmarks/experts_switch.py MODEL.gguf [--rounds 50] [--compare 1,2,8] [--set KEY=VALUE …]
 
-For every number k that the graph has room for: logits after the switch against those of a model loaded with k, bit by bit.
+For every number k that the graph has room for, or those named: logits after the switch against those of a model loaded with k, bit by bit.
 Then the time from asking for the switch to the next token's logits, less the time of a token without one.
 """
 
@@ -14,8 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
-
-import numpy as np
 
 from app.cli.arguments import setting_values
 from app.service.engine.base import StopFlag
@@ -66,6 +64,7 @@ def main() -> int:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--compare", default="", metavar="K,K", help="only these numbers against reloads")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     options = parser.parse_args()
     values = setting_values(options.settings)
@@ -83,14 +82,15 @@ def main() -> int:
             return 1
         trained, limit = model.experts_trained or 1, model.experts_limit
         switched: dict[int, bytes] = {}
-        for count in range(1, limit + 1):
+        named = [int(word) for word in options.compare.split(",") if word] or list(range(1, limit + 1))
+        for count in named:
             bench.switch(count)
             switched[count] = bench.logits()
         bench.switch(trained)
         costs, plain = _costs(bench, trained, limit, options.rounds)
         differing = []
         reloads = []
-        for count in range(1, limit + 1):
+        for count in named:
             bench.engine.eject()
             reloads.append(bench.load(experts=count).load_seconds or 0.0)
             if bench.logits() != switched[count]:
@@ -104,7 +104,7 @@ def main() -> int:
         ("reload, median", f"{statistics.median(reloads):.2f} s"),
         ("token without a switch", f"{plain * 1e3:.2f} ms"),
         ("switch, median and longest", f"{statistics.median(costs) * 1e3:.2f} ms, {max(costs) * 1e3:.2f} ms"),
-        ("numbers with logits unlike a reload's", ", ".join(map(str, differing)) or f"none of {limit}"),
+        ("numbers with logits unlike a reload's", ", ".join(map(str, differing)) or f"none of {len(named)}"),
         ("different logits among them", str(same)),
     ]
     sys.stdout.writelines(f"{name:<38} {value}\n" for name, value in rows)
