@@ -16,7 +16,10 @@ BREACHES = {
     "Only the llama engine imports llama_cpp": ("app/service/hub.py", "import llama_cpp"),
     "Only telemetry's nvml imports pynvml": ("app/client/__init__.py", "import pynvml"),
     "Only the charts import pyqtgraph": ("app/ui/__init__.py", "import pyqtgraph"),
-    "No torch or Chroma in the window, the client, the service's own process": ("app/ui/__init__.py", "import torch"),
+    "No torch or Chroma in the window, the client, the service's own process": (
+        "app/ui/__init__.py",
+        "import torch",
+    ),
     "No Qt outside the window": ("app/client/__init__.py", "import PySide6.QtCore"),
     "Shared imports no room": ("app/shared/units.py", "import app.client"),
     "Models import only shared": ("app/models/__init__.py", "import app.client"),
@@ -33,10 +36,20 @@ def _contracts() -> list[str]:
 
 
 def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
     return subprocess.run(
-        [*command, "--no-cache"], cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+        [*command, "--no-cache"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
 
 

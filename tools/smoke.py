@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=None, help="where to put the screenshot (PNG)")
     parser.add_argument("--size", default="1280x800")
     parser.add_argument("--deadline", type=float, default=60.0, help="seconds until the model must be loaded")
@@ -36,7 +38,18 @@ def main() -> int:
 def run(folder: Path, arguments: argparse.Namespace) -> int:
     read_end, write_end = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{arguments.size}x24", "-fbdir", str(folder), "-nolisten", "tcp"],
+        [
+            "Xvfb",
+            "-displayfd",
+            str(write_end),
+            "-screen",
+            "0",
+            f"{arguments.size}x24",
+            "-fbdir",
+            str(folder),
+            "-nolisten",
+            "tcp",
+        ],
         pass_fds=[write_end],
         stderr=subprocess.DEVNULL,
     )
@@ -46,7 +59,12 @@ def run(folder: Path, arguments: argparse.Namespace) -> int:
         with os.fdopen(read_end) as numbers:
             display = numbers.readline().strip()
         data = folder / "data"
-        environment = {**os.environ, "DISPLAY": f":{display}", "PULT_DATA": str(data), "QT_QPA_PLATFORM": "xcb"}
+        environment = {
+            **os.environ,
+            "DISPLAY": f":{display}",
+            "PULT_DATA": str(data),
+            "QT_QPA_PLATFORM": "xcb",
+        }
         environment.pop("WAYLAND_DISPLAY", None)
         started = time.monotonic()
         window = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=environment)
