@@ -2,8 +2,8 @@
 
 python benchmarks/experts_switch.py MODEL.gguf [--rounds 50] [--compare 1,2,8] [--set KEY=VALUE …]
 
-For every number k that the graph has room for, or those named: logits after the switch against those of a model loaded with k, bit by bit.
-Then the time from asking for the switch to the next token's logits, less the time of a token without one.
+For every number k that the graph has room for, or those named: logits after the switch against those of a model
+loaded with k, bit by bit. Then the time from asking for the switch to the next token's logits, less the time of a token without one.
 """
 
 from __future__ import annotations

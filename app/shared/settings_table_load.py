@@ -360,7 +360,8 @@ LOAD_SETTINGS: tuple[Setting, ...] = (
         moe_only=True,
         formerly=("n_expert_used", "num_experts_per_tok"),
         changes="How many experts of each layer work on a token. It changes speed and output, hardly memory: all experts stay "
-        "loaded. A 30B-A3B ran at 300 tokens/s with 2, 272 with 8 and 216 with 16.",
+        "loaded. A 30B-A3B ran at 300 tokens/s with 2, 272 with 8 and 216 with 16. On Linux the strip switches it "
+        "between answers in milliseconds; text that was read before keeps what it was read with.",
         belief="That more experts make the model smarter. It was trained with its own number; perplexity is usually best at or next "
         "to it and gets worse on both sides.",
     ),
