@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +65,9 @@ def search(
     asked: dict[str, SettingValue] | None = None,
 ) -> FitAnswer:
     measure = on_machine(model, gpu=gpu, ram=ram)
-    return fit(ASKED if asked is None else asked, facts, measure, keep=keep, margin_bytes=0, has_gpu=gpu is not None)
+    return fit(
+        ASKED if asked is None else asked, facts, measure, keep=keep, margin_bytes=0, has_gpu=gpu is not None
+    )
 
 
 def test_what_fits_is_left_alone(moe: ModelWeights) -> None:
@@ -76,9 +77,12 @@ def test_what_fits_is_left_alone(moe: ModelWeights) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "first"), [("context", {"kv_k", "kv_v"}), ("speed", {"kv_k", "kv_v"}), ("kv_precision", {"moe_cpu_layers"})]
+    ("keep", "first"),
+    [("context", {"kv_k", "kv_v"}), ("speed", {"kv_k", "kv_v"}), ("kv_precision", {"moe_cpu_layers"})],
 )
-def test_the_first_thing_given_up_is_the_one_preferred(moe: ModelWeights, keep: Keep, first: set[str]) -> None:
+def test_the_first_thing_given_up_is_the_one_preferred(
+    moe: ModelWeights, keep: Keep, first: set[str]
+) -> None:
     answer = search(moe, MOE, keep, gpu=total(moe, ASKED) - 1)
     assert answer.found and set(answer.changed) == first
 
@@ -136,7 +140,9 @@ def test_a_margin_is_left_where_one_is_wanted(moe: ModelWeights) -> None:
     measure = on_machine(moe, gpu=total(moe, ASKED))
     answer = fit(ASKED, MOE, measure, keep="context", margin_bytes=MIB)
     assert answer.found
-    assert all(device.margin_bytes is not None and device.margin_bytes >= MIB for device in answer.forecast.devices)
+    assert all(
+        device.margin_bytes is not None and device.margin_bytes >= MIB for device in answer.forecast.devices
+    )
 
 
 def test_flash_attention_switched_off_forbids_smaller_caches(moe: ModelWeights) -> None:

@@ -31,6 +31,9 @@ from app.shared.settings import ModelFacts, Stage, settings
 _REMEMBERED_FILES = 4
 _NEEDED_FOR_A_LOOK_BYTES = 1024**3  # a dry run after the load wants a driver context of its own on the GPU
 SETTLE_SECONDS = 0.2
+MOST_DRY_TOKENS = (
+    2**24
+)  # llama.cpp keeps a cell for each token also in a dry run: 2³¹ took 24 s and most of the RAM
 Level = Literal["debug", "info", "warning", "error"]
 _SAMPLERS = frozenset(
     [
@@ -152,6 +155,8 @@ class ForecastDesk:
         """Return the dry run's layout, else arithmetic's with the reason why."""
         if environment_off():
             reason = "PULT_NO_DRY_RUN is set"
+        elif _tokens(values) > MOST_DRY_TOKENS:
+            reason = f"llama.cpp would take gigabytes to lay out more than {MOST_DRY_TOKENS:,} tokens"
         elif self._state().status is EngineStatus.LOADING:
             reason = "a model is being loaded, which the dry run must not disturb"
         else:
@@ -378,6 +383,11 @@ def _path_of(plan: LoadPlan) -> str:
             "Only a model file can be forecast; a remote server's memory is its own. Choose a file."
         )
     return plan.model_path
+
+
+def _tokens(values: Mapping[str, SettingValue]) -> int:
+    told = values.get("context")
+    return int(told) if isinstance(told, (int, float)) else 0
 
 
 def _layout_values(values: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
