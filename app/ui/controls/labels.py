@@ -237,10 +237,17 @@ class StageBadge(QWidget):
     def __init__(self, stage: Stage, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._stage = stage
-        self._changed = False
+        self._changed = self._short = False
         self.setFont(theme().font("caption"))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._name()
+
+    def set_short(self, short: bool) -> None:
+        """Show the icon alone where there is no room; the words stay in tooltip and accessible name."""
+        if short != self._short:
+            self._short = short
+            self.updateGeometry()
+            self.update()
 
     @property
     def changed(self) -> bool:
@@ -271,6 +278,8 @@ class StageBadge(QWidget):
         return tr(_STAGE_WORDS[self._stage][0])
 
     def sizeHint(self) -> QSize:
+        if self._short:
+            return QSize(24, theme().metric("badge"))
         metrics = QFontMetrics(theme().font("label_strong"))
         return QSize(metrics.horizontalAdvance(self.text()) + 28, theme().metric("badge"))
 
@@ -281,6 +290,8 @@ class StageBadge(QWidget):
         if self._changed:
             draw_box(painter, box, radius=look.metric("radius.badge"), fill=look.color("accent_lo"))
         paint_icon(painter, _STAGE_WORDS[self._stage][1], QRectF(6, (box.height() - 12) / 2, 12, 12), color)
+        if self._short:
+            return
         painter.setPen(look.color(color))
         painter.setFont(look.font("label_strong" if self._changed else "caption"))
         area = QRect(22, 0, self.width() - 22, self.height())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDE_FROM = 1500
 WIDER = 1.24
+SPARED_FIRST = ("memory", "experts", "speed")  # where a narrow window saves room
 WIDTHS = {
     "model": 248,
     "preset": 120,
@@ -65,18 +66,33 @@ class Strip(QWidget):
         super().resizeEvent(event)
         self._fit()
 
+    def event(self, event: QEvent) -> bool:
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:  # a word or a value became longer, a cell came or went
+            self._fit()
+        return done
+
     def _fit(self) -> None:
-        wide = self.window().width() >= WIDE_FROM
-        for name, cell in self._cells.items():
-            width = round(WIDTHS[name] * (WIDER if wide else 1))
-            if name == "speed":
-                cell.setMinimumWidth(150)
-                cell.setMaximumWidth(round(WIDTHS[name] * 1.6) if wide else 16_777_215)
-            elif name == "address":
-                cell.setFixedWidth(round(WIDTHS[name] * WIDER))
-            else:
-                cell.setFixedWidth(max(width, cell.least_width()))
+        """Give every cell the room that its words need, sparing what can be spared, then what is left over."""
+        wide = self.width() + theme().metric("rail_width") >= WIDE_FROM
         self.address.set_room(wide)
+        cells = {name: cell for name, cell in self._cells.items() if not cell.isHidden()}
+        least: dict[str, int] = {}
+        for saving in range(len(SPARED_FIRST) + 1):
+            for place, name in enumerate(SPARED_FIRST):
+                self._cells[name].save_room(place < saving)
+            least = {name: cell.least_width() for name, cell in cells.items()}
+            if sum(least.values()) <= self.width():
+                break
+        spare = max(self.width() - sum(least.values()), 0)
+        for name, cell in cells.items():
+            wished = round(WIDTHS[name] * (WIDER if wide else 1))
+            more = min(max(wished - least[name], 0), spare)
+            spare -= more
+            if name == "speed":
+                cell.setMinimumWidth(least[name] + more)
+            else:
+                cell.setFixedWidth(least[name] + more)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         look = theme()

@@ -45,6 +45,9 @@ class ModelName(Interactive, QAbstractButton):
     def sizeHint(self) -> QSize:
         return QSize(120, 24)
 
+    def minimumSizeHint(self) -> QSize:
+        return QSize(104, 24)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, look, box = QPainter(self), theme(), QRectF(self.rect())
         if self.hover_level:
@@ -161,7 +164,7 @@ class PresetCell(Cell):
         super().__init__(tr("Preset"))
         self._state = context.state
         self.combo = FlatCombo([], label=tr("Preset"), style="section")
-        self.combo.setPlaceholderText(tr("none"))
+        self.combo.setPlaceholderText(tr("defaults"))
         self.line.addWidget(self.combo, 1)
         self.combo.chosen.connect(loading.use_preset)
         context.state.presetsChanged.connect(self._fill)
@@ -169,12 +172,17 @@ class PresetCell(Cell):
         context.state.engineChanged.connect(self._allow)
         self._fill()
 
+    def least_width(self) -> int:
+        # Short names stand whole; a long one is free text and may be cut.
+        return max(super().least_width(), min(self.combo.sizeHint().width(), 116) + 24)
+
     def _fill(self) -> None:
         self.combo.set_options([(preset.name, preset.name) for preset in self._state.presets])
         self._show(self._state.preset or "")
 
     def _show(self, name: str) -> None:
         self.combo.set_current(name)
+        self.combo.updateGeometry()
         self._allow()
 
     def _allow(self, _engine: object = None) -> None:
@@ -221,8 +229,8 @@ class ExpertsCell(Cell):
         self.hide()
         self._take(context.state.engine)
 
-    def least_width(self) -> int:
-        return super().least_width() + self.badge.sizeHint().width()
+    def save_room(self, saving: bool) -> None:
+        self.badge.set_short(saving)
 
     def _take(self, engine: EngineState | None) -> None:
         model = engine.model if engine is not None else None

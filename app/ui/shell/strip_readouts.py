@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.shared.units import GIB, MIB
@@ -47,12 +47,21 @@ class Cell(QWidget):
         column.addWidget(below)
 
     def least_width(self) -> int:
-        """The width that caption and padding need."""
-        return QFontMetrics(self.caption.font()).horizontalAdvance(self.caption.text()) + 28
+        """The width under which a word of the caption or a value would be cut."""
+        head = self.caption.sizeHint().width()
+        for place in range(1, self._head.count()):
+            item = self._head.itemAt(place)
+            widget = item.widget() if item is not None else None
+            if widget is not None and not widget.isHidden():
+                head += self._head.spacing() + widget.sizeHint().width()
+        return max(head, self.line.minimumSize().width()) + 24
 
     def add_to_head(self, widget: QWidget) -> None:
         """Put a small thing at the right end of the caption line."""
         self._head.addWidget(widget)
+
+    def save_room(self, saving: bool) -> None:
+        """Leave out what can be spared in a narrow window, or show it again; a plain cell has nothing to spare."""
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -65,12 +74,13 @@ class _Readout(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.value = Label("", "readout")
-        self.unit = ElidedLabel("", "secondary", "text3")
+        self.unit = Label("", "secondary", "text3")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
         row.addWidget(self.value)
-        row.addWidget(self.unit, 1)
+        row.addWidget(self.unit)
+        row.addStretch(1)
 
     def show_value(self, value: str, unit: str, *, quiet: bool = False) -> None:
         """Show both; `quiet` is for a value that was."""
@@ -92,6 +102,9 @@ class MemoryCell(Cell):
         context.state.telemetryChanged.connect(self._take)
         if context.state.telemetry is not None:
             self._take(context.state.telemetry)
+
+    def save_room(self, saving: bool) -> None:
+        self.spark.setHidden(saving)
 
     def _take(self, sample: TelemetrySample) -> None:
         used, total, caption = memory_of(sample)
@@ -137,6 +150,11 @@ class SpeedCell(Cell):
         context.state.engineChanged.connect(self._show)
         context.bridge.answerText.connect(self._take_text)
         context.bridge.messageChanged.connect(self._take_message)
+        for sample in self._state.recent:  # made anew for another language: what was measured still holds
+            self._take(sample)
+
+    def save_room(self, saving: bool) -> None:
+        self.spark.setHidden(saving)
 
     def _take(self, sample: TelemetrySample) -> None:
         speeds = [each.engine.decode_tokens_per_second for each in self._state.recent]
@@ -174,10 +192,11 @@ class AddressCell(Cell):
         super().__init__(tr("API address"))
         self._context = context
         self._room = False
-        self.address = ElidedLabel("", "code", "text2")
+        self.address = Label("", "code", "text2")
         self.copy = IconButton("copy", tr("Copy the address"), size=24)
         self.copy.clicked.connect(self._copy)
-        self.line.addWidget(self.address, 1)
+        self.line.addWidget(self.address)
+        self.line.addStretch(1)
         self.line.addWidget(self.copy)
         context.state.connectedChanged.connect(self._show)
         context.state.engineChanged.connect(self._show)

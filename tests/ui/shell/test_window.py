@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
@@ -12,10 +14,12 @@ from app.shared.chats import SearchHit
 from app.shared.engine import EngineStatus, LoadedModel
 from app.shared.errors import EngineDied, ModelFileMissing, OutOfMemory, StorageFailed
 from app.shared.events import Problem, Telemetry
-from app.ui.i18n import language, set_language
+from app.ui.controls import Label
+from app.ui.i18n import Language, language, set_language
 from app.ui.shell.model_picker import ModelPicker
 from app.ui.shell.palette import Palette
 from app.ui.shell.shortcut_sheet import ShortcutSheet
+from app.ui.shell.strip_readouts import Cell
 from app.ui.theme import theme
 from tests.ui.shell.conftest import MOE, Stage, chat, ready, telemetry
 
@@ -98,7 +102,7 @@ def test_a_preset_of_sampling_acts_at_once_and_another_reloads(stage: Stage, qtb
 def test_readouts_show_ram_without_a_gpu_and_the_last_speed_quietly(stage: Stage, qtbot: QtBot) -> None:
     strip = stage.window.strip
     assert strip.memory.caption.text() == "RAM"
-    assert (strip.memory.readout.value.text(), strip.memory.readout.unit.text()) == ("6.0", "of 24.0 GiB")
+    assert (strip.memory.readout.value.text(), strip.memory.readout.unit.text()) == ("6.0", "of 24.0\xa0GiB")
     assert strip.speed.readout.value.text() == "–"
     stage.client.say(Telemetry(sample=telemetry(at=1_001.0, speed=128.6)))
     qtbot.waitUntil(lambda: strip.speed.readout.value.text() == "129")
@@ -297,3 +301,33 @@ def test_address_is_copied_with_its_version_path(stage: Stage, qtbot: QtBot) -> 
     qtbot.mouseClick(cell.copy, Qt.MouseButton.LeftButton)
     assert QGuiApplication.clipboard().text() == "http://127.0.0.1:1/v1"
     assert stage.window.toast_panel.isVisible()
+
+
+@pytest.mark.parametrize("tongue_id", ["en", "ru"])
+@pytest.mark.parametrize("width", [1100, 1280, 1500, 1920])
+def test_the_strip_cuts_no_word_and_overlaps_no_cell(
+    stage: Stage, qtbot: QtBot, tongue_id: Language, width: int
+) -> None:
+    set_language(tongue_id)
+    try:
+        window = stage.window
+        live = MOE.model_copy(update={"switches_experts": True, "experts_used": 16, "preset": None})
+        ready(stage.client, live)
+        qtbot.waitUntil(lambda: window.strip.experts.isVisible())
+        window.resize(width, 800)
+        stage.client.say(Telemetry(sample=telemetry(speed=1234.5)))
+        qtbot.waitUntil(lambda: window.strip.speed.readout.value.text() != "–")
+        qtbot.wait(20)
+        cells = [cell for cell in window.strip.findChildren(Cell) if cell.isVisible()]
+        cells.sort(key=lambda cell: cell.x())
+        for left, right in pairwise(cells):
+            assert left.geometry().right() < right.geometry().left()
+        assert cells[-1].geometry().right() <= window.strip.width()
+        for label in window.strip.findChildren(Label):
+            if label.isVisible():
+                assert label.width() >= label.sizeHint().width() - 2, label.text()
+        combo = window.strip.preset.combo
+        assert combo.width() >= combo.sizeHint().width()
+    finally:
+        set_language("en")
+        qtbot.wait(20)
