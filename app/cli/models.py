@@ -9,8 +9,10 @@ from typing import Any
 from app.cli.arguments import add_json
 from app.cli.output import print_json, print_table
 from app.client.launch import open_service
+from app.models.anatomy_tensors import read_anatomy
 from app.models.card import ModelCard, read_card
-from app.shared.units import file_size_words
+from app.shared.settings import ModelFacts, check_values
+from app.shared.units import file_size_words, memory_words
 
 
 def add_parser(commands: Any) -> None:
@@ -26,6 +28,25 @@ def add_parser(commands: Any) -> None:
     looking.add_argument("file")
     add_json(looking)
     looking.set_defaults(run=run_inspect)
+    shape = inside.add_parser(
+        "anatomy",
+        help="one file's shape, what its parts weigh, what works on one token; no service is needed",
+    )
+    add_anatomy(shape)
+
+
+def add_anatomy(parser: argparse.ArgumentParser) -> None:
+    """The options of `pult models anatomy`, which `pult anatomy` has too."""
+    parser.add_argument("file")
+    parser.add_argument(
+        "--experts",
+        type=int,
+        default=None,
+        metavar="K",
+        help="count with K experts per token; default: as trained",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run_anatomy)
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -53,6 +74,42 @@ def run_inspect(arguments: argparse.Namespace) -> int:
     shown = card.model_dump(exclude={"problem", "guide", "opened_at", "modified_at", "default_preset"})
     print_table([(name.replace("_", " "), _word(name, value)) for name, value in shown.items()])
     return 0
+
+
+def run_anatomy(arguments: argparse.Namespace) -> int:
+    """Print the anatomy of a file; with `--json` the line of `active` that was asked for stands under `at`."""
+    found = read_anatomy(Path(arguments.file).expanduser().absolute())
+    if arguments.experts is not None:
+        check_values(
+            {"experts": arguments.experts},
+            ModelFacts(architecture=found.architecture or found.name, experts=found.experts),
+        )
+    at = found.at(arguments.experts)
+    if arguments.json:
+        print_json({**found.model_dump(mode="json"), "at": at.model_dump(mode="json")})
+        return 0
+    shown = found.model_dump(exclude={"parts", "active"})
+    print_table([(name.replace("_", " "), _word(name, value)) for name, value in shown.items()])
+    print()
+    heads = ("part", "tensors", "parameters", "size")
+    print_table(
+        [heads]
+        + [
+            (part.part.replace("_", " "), f"{part.tensors:,}", f"{part.parameters:,}", _size(part.size_bytes))
+            for part in found.parts
+        ]
+    )
+    print()
+    with_experts = "" if at.experts is None else f" with {at.experts} of {found.experts} experts"
+    print(
+        f"On one token work {at.parameters:,} of {found.parameters:,} parameters{with_experts};"
+        f" {_size(at.read_bytes)} of {_size(found.weight_bytes)} of weights are read."
+    )
+    return 0
+
+
+def _size(size_bytes: int | None) -> str:
+    return "not known" if size_bytes is None else memory_words(size_bytes)
 
 
 def _row(card: ModelCard) -> tuple[str, ...]:

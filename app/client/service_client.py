@@ -13,6 +13,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from app.client.http import Requests, error_of, part, unreachable
+from app.models.anatomy_tensors import Anatomy
 from app.models.card import ModelCard
 from app.shared.chats import Attachment, Chat, ChatView, Folder, Message, SearchHit
 from app.shared.engine import ChatTurn, EngineState, RemoteServer, SettingValue, TokenCounts
@@ -155,6 +156,10 @@ class ServiceClient:
     def inspect(self, path: str) -> ModelCard:
         """Read a file's header."""
         return self._requests.ask("POST", "/api/models/inspect", ModelCard, body={"path": path})
+
+    def anatomy(self, path: str) -> Anatomy:
+        """Read a file's shape, what its parts weigh and what works on one token."""
+        return self._requests.ask("GET", "/api/models/anatomy", Anatomy, query={"path": path})
 
     def forget_model(self, path: str) -> None:
         """Take a file off the list; the file stays."""

@@ -47,6 +47,7 @@ class ModelCard(BaseModel):
     can_think: bool = False
     rope_base: float | None = None
     rope_scaling: str | None = None
+    rope_dimensions: int | None = None  # of each head, turned by the position
     parts: int = 1
     modified_at: float | None = None
     guide: bool = False  # the model that comes with Pult
@@ -63,6 +64,8 @@ class ModelCard(BaseModel):
             experts_trained=self.experts_used,
             trained_context=self.trained_context,
             rope_scaled=self.rope_scaling not in (None, "none"),
+            rope_base=self.rope_base,
+            rope_dimensions=self.rope_dimensions,
         )
 
 
@@ -134,6 +137,9 @@ def _card(header: GgufHeader, tensors: list[TensorInfo], total: int, parts: tupl
         can_think=template is not None and _THINKS.search(template) is not None,
         rope_base=float(base) if isinstance(base, (int, float)) else None,
         rope_scaling=header.text(f"{header.architecture}.rope.scaling.type"),
+        rope_dimensions=header.number("rope.dimension_count")
+        or header.number("attention.key_length")
+        or head,
         parts=len(parts),
         modified_at=_modified(parts[0]),
     )

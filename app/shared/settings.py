@@ -52,6 +52,8 @@ class ModelFacts:
     experts_trained: int | None = None
     trained_context: int | None = None
     rope_scaled: bool = False
+    rope_base: float | None = None
+    rope_dimensions: int | None = None  # of each head, turned by the position
 
 
 @dataclass(frozen=True, kw_only=True)

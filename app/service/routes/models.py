@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
+from app.models.anatomy_tensors import Anatomy, anatomy_of
 from app.models.card import ModelCard
 from app.service.services import services_of
 from app.shared.engine import RemoteServer
@@ -43,6 +44,12 @@ def models(request: Request) -> tuple[ModelCard, ...]:
 def inspect(request: Request, body: PathBody) -> ModelCard:
     """Read a file's header; what is wrong with the file stands in `problem`."""
     return services_of(request).models.inspect(body.path)
+
+
+@router.get("/models/anatomy")
+def anatomy(request: Request, path: str) -> Anatomy:
+    """Read a file's shape, what its parts weigh and what works on one token; no weights are read."""
+    return anatomy_of(services_of(request).models.inspect(path))
 
 
 @router.post("/models/forget", status_code=204)
