@@ -21,7 +21,7 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.float32]
 
 
-@llama_cpp.llama_log_callback
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes gives it no types
 def _quiet(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:
     """Swallow llama.cpp's log; the evaluation prints its own lines."""
 

@@ -103,7 +103,7 @@ def read(name: str) -> dict[str, Any]:
 def _topic(name: str, room: str, entry: dict[str, Any]) -> Topic:
     sides: dict[Language, Side] = {}
     for language in LANGUAGES:
-        fields = {
+        fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in entry[language].items()
         }
         sides[language] = Side(**fields)
