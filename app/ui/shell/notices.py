@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.shared.errors import ErrorInfo
 
 LIMIT = 3
+LAST = ("reload", "log")  # after what changes something
 ENGINE = "engine"  # the one banner of the engine's own state
 SERVICE = "service"
 
@@ -40,6 +41,16 @@ TITLES = {
 }
 
 
+def _helps(remedy: str, info: ErrorInfo) -> bool:
+    """Say whether a remedy that the error does not name belongs to it all the same."""
+    if remedy == "log":
+        return bool(info.details)
+    return remedy == "reload" and info.kind in (
+        "engine_died",
+        "engine_hung",
+    )  # nothing is loaded after either
+
+
 class Notices(QWidget):
     """The column of banners. At most three; the same sentence is not said twice."""
 
@@ -48,7 +59,7 @@ class Notices(QWidget):
         self._remedies = remedies
         self._shown: dict[str, tuple[Banner, ErrorInfo]] = {}
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(16, 8, 16, 0)
+        self._column.setContentsMargins(16, 8, 16, 8)
         self._column.setSpacing(8)
         self.setAccessibleName(tr("Notices"))
         self.hide()
@@ -81,9 +92,9 @@ class Notices(QWidget):
             return
         self.withdraw(name)
         actions: list[tuple[str, Callable[[], object]]] = []
-        for remedy in (*(r for r in info.remedies if r != "log"), "log"):
+        for remedy in (*(r for r in info.remedies if r not in LAST), *LAST):
             act = self._remedies.get(remedy)
-            if act is not None and (remedy != "log" or "log" in info.remedies or info.details):
+            if act is not None and (remedy in info.remedies or _helps(remedy, info)):
                 actions.append((tr(REMEDY_WORDS[remedy]), self._acting(name, act, stays=remedy == "log")))
         sentence, title = error_sentence(info), TITLES.get(info.kind)
         banner = Banner(

@@ -243,6 +243,10 @@ class FakeClient:
         self._call("load", model)
         return self.engine
 
+    def reload(self) -> EngineState:
+        self._call("reload")
+        return self.engine
+
     # what the service would say
 
     def write(self, message_id: str, text: str = "", thought: str = "", **more: Any) -> None:

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from app.shared.chats import Attachment
 from app.shared.engine import EngineState, EngineStatus
-from app.shared.errors import EngineFailed, NoModelLoaded
+from app.shared.errors import EngineDied, EngineFailed, ModelFileMissing, NoModelLoaded
 from app.ui.pages.chat.conversation.answer_view import AnswerView
 from app.ui.pages.chat.conversation.question_view import QuestionView
 from app.ui.pages.chat.page import ChatPage
@@ -90,6 +90,19 @@ def test_without_a_model_sending_says_why_and_offers_one(page: ChatPage, desk: D
     assert page.notice is not None
     desk.state.set_engine(EngineState(status=EngineStatus.READY, model=MODEL))
     assert page.notice is None and page.composer.send.reason in ("", "Write a message first")
+
+
+def test_after_the_engine_ended_it_can_be_loaded_again_from_the_chat(page: ChatPage, desk: Desk) -> None:
+    page.open_chat(_answered(desk))
+    died = EngineDied("The engine ended.", remedies=("edit_preset", "log"))
+    desk.state.set_engine(EngineState(status=EngineStatus.FAILED, error=died.info()))
+    assert page.notice is not None
+    assert page.notice.buttons[0].text() == "Load again"
+    page.notice.buttons[0].click()
+    assert len(desk.client.called("reload")) == 1
+    gone = ModelFileMissing("There is no file {path}.", path="/m.gguf")
+    desk.state.set_engine(EngineState(status=EngineStatus.FAILED, error=gone.info()))
+    assert page.notice.buttons[0].text() == "Choose a model…", "the same file would fail the same way"
 
 
 def test_loading_is_shown_with_its_progress(page: ChatPage, desk: Desk) -> None:

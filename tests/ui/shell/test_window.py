@@ -287,10 +287,16 @@ def test_a_fault_in_a_callback_is_said_and_logged(stage: Stage, qtbot: QtBot) ->
 def test_worker_death_offers_to_load_again(stage: Stage, qtbot: QtBot) -> None:
     ready(stage.client)
     qtbot.waitUntil(lambda: stage.window.state.model is not None)
-    died = EngineDied("The engine was ended by the system while writing with {name}.", name="moe")
+    died = EngineDied(
+        "The engine was ended by the system while writing with {name}.",
+        name="moe",
+        remedies=("fit", "edit_preset", "log"),
+    )
     stage.client.set_engine(status=EngineStatus.FAILED, error=died.info())
     qtbot.waitUntil(lambda: len(stage.window.notices.banners()) == 1)
-    qtbot.mouseClick(stage.window.notices.banners()[0].buttons[0], Qt.MouseButton.LeftButton)
+    buttons = stage.window.notices.banners()[0].buttons
+    assert [button.text() for button in buttons] == ["Edit the preset", "Load again", "Log"]
+    qtbot.mouseClick(buttons[1], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(stage.client.asked("reload")))
 
 

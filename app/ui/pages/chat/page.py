@@ -359,19 +359,28 @@ class ChatPage(Page):
             and engine.model is None
             and engine.status in (EngineStatus.EMPTY, EngineStatus.FAILED)
         )
-        if missing and self.notice is None:
-            actions = [(tr("Choose a model…"), self._choose_model)]
-            if paths.guide_model().is_file():
-                actions.append((tr("Load the guide"), self.load_guide))
-            self.notice = Banner(
-                "accent", tr("No model is loaded"), tr("The chat and what you write are kept."), actions
-            )
+        if not missing:
+            if self.notice is not None:
+                self._bottom_column.removeWidget(self.notice)
+                self.notice.hide()
+                self.notice.deleteLater()
+                self.notice = None
+            return
+        actions: list[tuple[str, Callable[[], object]]] = [(tr("Choose a model…"), self._choose_model)]
+        error = engine.error if engine is not None else None
+        if error is not None and "choose_model" not in error.remedies:
+            actions.insert(0, (tr("Load again"), self._load_again))
+        if paths.guide_model().is_file():
+            actions.append((tr("Load the guide"), self.load_guide))
+        title, text = tr("No model is loaded"), tr("The chat and what you write are kept.")
+        if self.notice is None:
+            self.notice = Banner("accent", title, text, actions)
             self._bottom_column.insertWidget(0, self.notice)
-        elif not missing and self.notice is not None:
-            self._bottom_column.removeWidget(self.notice)
-            self.notice.hide()
-            self.notice.deleteLater()
-            self.notice = None
+        elif len(self.notice.buttons) != len(actions):
+            self.notice.show_message("accent", title, text, actions)
+
+    def _load_again(self) -> None:
+        self.context.operations.run(self, lambda client: client.reload())
 
     def load_guide(self) -> None:
         """Load the model that comes with Pult."""
