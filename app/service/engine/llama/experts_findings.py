@@ -44,7 +44,7 @@ class Question:
     wanted: int
     context: ContextParameters
 
-    def key(self, *, every_number: bool) -> str:
+    def key(self) -> str:
         """Name the answer: it holds for this file, this llama.cpp and graphs of this kind."""
         parts = [
             (str(part), stat.st_size, stat.st_mtime_ns)
@@ -57,7 +57,7 @@ class Question:
             if library.is_file()
             else llama_cpp.__version__
         )
-        asked = (parts, built, asdict(self.context), None if every_number else self.wanted)
+        asked = (parts, built, asdict(self.context))
         return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
 
 
@@ -194,17 +194,18 @@ def _in_words(found: Findings, asked: Question) -> str:
 
 
 def _recall(asked: Question) -> Findings | None:
-    for every_number in (True, False):
-        key = asked.key(every_number=every_number)
-        found = _known.get(key) or _from_disk().get(key)
-        if found is not None:
-            _known[key] = found
-            return found
-    return None
+    key = asked.key()
+    found = _known.get(key) or _from_disk().get(key)
+    if found is not None:
+        _known[key] = found
+    return found
 
 
 def _keep(asked: Question, found: Findings) -> None:
-    key = asked.key(every_number=found.layout is not None)
+    """Keep what was found; what failed may go better the next time."""
+    if found.layout is None:
+        return
+    key = asked.key()
     _known[key] = found
     kept = {**{name: one for name, one in _from_disk().items() if name != key}, key: found}
     newest = dict(list(kept.items())[-_KEPT_FILES:])
