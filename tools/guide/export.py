@@ -16,7 +16,6 @@ from tools.guide.network import Shape
 from tools.guide.vocabulary import CONTROL, TEMPLATE, WRITTEN
 
 ARCHITECTURE = "qwen3moe"
-LICENCE = "MIT"
 PARTS = {
     "attention_norm": "attn_norm",
     "q": "attn_q",
@@ -53,7 +52,6 @@ def export_base(weights: Path, tokenizer: Path, shape: Shape, path: Path, *, wid
         "A small Qwen3-MoE trained on Pult's own subject; it answers questions about the panel and its terms."
     )
     head.add_author("Pult")
-    head.add_license(LICENCE)
     head.add_languages(["en", "ru"])
     head.add_size_label("16x0.5M")
     head.add_block_count(shape.layers)
@@ -91,7 +89,6 @@ def export_adapter(weights: Path, name: str, path: Path) -> int:
     head.add_string(gguf.Keys.Adapter.TYPE, "lora")
     head.add_float32(gguf.Keys.Adapter.LORA_ALPHA, ALPHA)
     head.add_name(f"Pult Guide: {name}")
-    head.add_license(LICENCE)
     tensors: dict[str, Array] = load_file(str(weights))
     for key, tensor in sorted(tensors.items()):
         matrix, _, factor = key.partition("/")
