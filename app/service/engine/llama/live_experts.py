@@ -88,6 +88,8 @@ class NumberInModel:
         size = len(self._words) * _WORD
         if not layout.offsets or size != layout.struct_bytes // _WORD * _WORD:
             raise SwitchRefused(f"the model's structure has {size} bytes instead of {layout.struct_bytes}")
+        if min(layout.offsets) < 0 or max(layout.offsets) > size - _WORD:
+            raise SwitchRefused("the number's place lies outside the model's structure")
         self._expect(now)
         self.value = now
 
@@ -138,27 +140,30 @@ class LiveExperts:
         return f"Experts per token change by loading again: {self.reason}."
 
     def try_out(self, context: Context) -> bool:
-        """Go to another number and back on the loaded model; False when the first logits do not come again.
-
-        Then, or when the other number changes nothing, the switch is given up. An unsafe end (False) means that the
+        """Go to another number and back on the loaded model; False when the first logits do not come again: then the
         model must not be used any more.
+
+        The switch is given up, too, when it changes nothing, or when the same tokens give other logits each time anyway.
         """
         number = self._number
         if number is None:
             return True
         assert self.limit is not None
-        home = number.value
-        away = (
-            1 if home > 1 else self.limit
-        )  # the largest step: a sure router gives the last expert next to nothing
+        # The largest step: a sure router gives the last expert next to nothing.
+        home, away = number.value, 1 if number.value > 1 else self.limit
+        first = self._logits(context)
+        if not np.array_equal(first, self._logits(context)):
+            self._number, self.reason = (
+                None,
+                "the same text gives other logits each time, so it cannot be tried",
+            )
+            return True
         try:
-            first = self._logits(context)
             self.use(context, away)
             other = self._logits(context)
             self.use(context, home)
             again = self._logits(context)
-        except SwitchRefused as refused:
-            self._number, self.reason = None, str(refused)
+        except BadValue:
             return False
         if not np.array_equal(first, again):
             self._number, self.reason = None, "going to another number and back gave other logits"
@@ -171,7 +176,12 @@ class LiveExperts:
         """Let `count` experts work from the next computed token on. Raises `BadValue` where that cannot be."""
         if count == self._model.experts_used:
             return
-        self.check(count)
+        check_experts(count, self._model.experts, self.limit)
+        if self._number is not None:
+            try:
+                self._number.write(count)
+            except SwitchRefused as refused:
+                self._number, self.reason = None, str(refused)
         if self._number is None:
             raise BadValue(
                 "Experts per token acts only when the model is loaded: {reason}. Change it in the preset and reload.",
@@ -179,13 +189,8 @@ class LiveExperts:
                 reason=self.reason,
                 remedies=("edit_preset", "reload"),
             )
-        self._number.write(count)
         context.rebuild_graph()
         self._model.experts_used = count
-
-    def check(self, count: int) -> None:
-        """Raise `BadValue` for a number that llama.cpp would abort on."""
-        check_experts(count, self._model.experts, self.limit)
 
     def _logits(self, context: Context) -> Any:
         context.clear()

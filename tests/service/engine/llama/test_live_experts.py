@@ -175,7 +175,12 @@ def test_a_wrong_place_is_never_written(
     assert model is not None and model.pointer is not None and right.experts_switch == "live"
     size = len(model_block(model.pointer)) * 4
     before = model_block(model.pointer).copy()
-    for wrong in (Layout(size, (64, 68)), Layout(size - 8, (8332, 8336)), Layout(size, ())):
+    for wrong in (
+        Layout(size, (64, 68)),
+        Layout(size - 8, (8332, 8336)),
+        Layout(size, ()),
+        Layout(size, (size,)),
+    ):
         with pytest.raises(SwitchRefused):
             NumberInModel(model.pointer, wrong, 2)
         monkeypatch.setattr(Study, "findings", lambda study, stop, wrong=wrong: Findings(wrong, 8))
@@ -197,13 +202,23 @@ def test_a_switch_that_gives_other_logits_costs_a_reload_and_is_given_up(
 
     def noise(self: Any, context: Any) -> Any:
         asked.append(1)
-        return np.array([float(len(asked))])
+        return np.array([float(max(2, len(asked)))])  # the same twice, then another each time
 
     monkeypatch.setattr(live_experts.LiveExperts, "_logits", noise)
     model = loaded.load(files["moe"])
     assert model.experts_switch == "reload" and "loaded once more" in str(model.experts_switch_note)
-    assert len(asked) == 3 and any("other logits" in line for line in loaded.log)
+    assert len(asked) == 4 and any("other logits" in line for line in loaded.log)
     assert loaded.answer("hello").experts_used == 2
+
+
+def test_a_model_that_never_says_the_same_twice_is_not_switched(
+    loaded: Loaded, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter(range(10))
+    monkeypatch.setattr(live_experts.LiveExperts, "_logits", lambda self, context: np.array([next(values)]))
+    model = loaded.load(files["moe"])
+    assert model.experts_switch == "reload" and "each time" in str(model.experts_switch_note)
+    assert next(values) == 2  # and it was not loaded again
 
 
 def test_a_number_that_changes_nothing_is_no_switch(
