@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from app.cli.output import print_json, print_table
 from app.client.launch import open_service
 from app.models.anatomy_tensors import read_anatomy
 from app.models.card import ModelCard, read_card
+from app.models.hf_config import explain
+from app.shared.errors import BadRequest, NotFound
 from app.shared.settings import ModelFacts, check_values
 from app.shared.units import file_size_words, memory_words
 
@@ -33,6 +36,13 @@ def add_parser(commands: Any) -> None:
         help="one file's shape, what its parts weigh, what works on one token; no service is needed",
     )
     add_anatomy(shape)
+    explaining = inside.add_parser(
+        "explain",
+        help="a config.json, generation_config.json, tokenizer_config.json or GGUF keys, line by line",
+    )
+    explaining.add_argument("file", metavar="FILE|-", help="- reads the standard input")
+    add_json(explaining)
+    explaining.set_defaults(run=run_explain)
 
 
 def add_anatomy(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +116,37 @@ def run_anatomy(arguments: argparse.Namespace) -> int:
         f" {_size(at.read_bytes)} of {_size(found.weight_bytes)} of weights are read."
     )
     return 0
+
+
+def run_explain(arguments: argparse.Namespace) -> int:
+    """Print what each line means, then what a preset can take over."""
+    found = explain(_text(arguments.file))
+    if arguments.json:
+        print_json(found)
+        return 0
+    for line in found.lines:
+        meaning = "not known to Pult" if line.meaning is None else line.meaning.text
+        print(f"{line.key} = {line.value}\n    {meaning}")
+        if line.refused is not None:
+            print(f"    {line.refused.text}")
+    if found.left_out:
+        print(f"{found.left_out:,} more lines are left out.")
+    if found.values:
+        print("\nFor a preset:")
+        print_table([(f"  {key}", str(value)) for key, value in found.values.items()])
+    return 0
+
+
+def _text(name: str) -> str:
+    if name == "-":
+        return sys.stdin.read()
+    path = Path(name).expanduser()
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise NotFound("There is no file {path}.", path=str(path)) from None
+    except UnicodeDecodeError:
+        raise BadRequest("{path} is not UTF-8 text. Give a config.json.", path=str(path)) from None
 
 
 def _size(size_bytes: int | None) -> str:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.client.http import Requests, error_of, part, unreachable
 from app.models.anatomy_tensors import Anatomy
 from app.models.card import ModelCard
+from app.models.hf_config import Explanation
 from app.shared.chats import Attachment, Chat, ChatView, Folder, Message, SearchHit
 from app.shared.engine import ChatTurn, EngineState, RemoteServer, SettingValue, TokenCounts
 from app.shared.events import EVENT, Event, LogLine, State
@@ -160,6 +161,10 @@ class ServiceClient:
     def anatomy(self, path: str) -> Anatomy:
         """Read a file's shape, what its parts weigh and what works on one token."""
         return self._requests.ask("GET", "/api/models/anatomy", Anatomy, query={"path": path})
+
+    def explain_config(self, text: str) -> Explanation:
+        """Explain a Hugging Face configuration file or GGUF keys line by line."""
+        return self._requests.ask("POST", "/api/models/explain", Explanation, body={"text": text})
 
     def forget_model(self, path: str) -> None:
         """Take a file off the list; the file stays."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.models.anatomy_tensors import Anatomy, anatomy_of
 from app.models.card import ModelCard
+from app.models.hf_config import Explanation, explain
 from app.service.services import services_of
 from app.shared.engine import RemoteServer
 
@@ -19,6 +20,10 @@ class _Body(BaseModel):
 
 class PathBody(_Body):
     path: str
+
+
+class TextBody(_Body):
+    text: str
 
 
 class FoldersBody(_Body):
@@ -50,6 +55,12 @@ def inspect(request: Request, body: PathBody) -> ModelCard:
 def anatomy(request: Request, path: str) -> Anatomy:
     """Read a file's shape, what its parts weigh and what works on one token; no weights are read."""
     return anatomy_of(services_of(request).models.inspect(path))
+
+
+@router.post("/models/explain")
+def explain_config(body: TextBody) -> Explanation:
+    """Explain a config.json, generation_config.json, tokenizer_config.json or GGUF keys line by line."""
+    return explain(body.text)
 
 
 @router.post("/models/forget", status_code=204)
