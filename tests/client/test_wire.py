@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.client.service_client import ServiceClient
+from app.models.anatomy_tensors import Anatomy
 from app.shared.chats import Attachment
 from app.shared.engine import ChatTurn, RemoteServer
 from app.shared.errors import (
@@ -49,6 +50,14 @@ FOLDER = {"id": "f1", "name": "F"}
 SENT = {"user": MESSAGE, "answer": MESSAGE}
 VIEW = {"chat": CHAT}
 PRESET = {"name": "fast / small"}
+ANATOMY = dict.fromkeys(Anatomy.model_fields) | {
+    **dict.fromkeys(("attention_layers", "recurrent_layers", "expert_layers", "parameters"), 1),
+    "path": "a",
+    "name": "a",
+    "tied_output": False,
+    "parts": [],
+    "active": [],
+}
 
 # (call, method, path, body, answer)
 Call = Callable[[ServiceClient], Any]
@@ -73,6 +82,14 @@ WIRE: list[tuple[Call, str, str, Any, Any]] = [
         {},
     ),
     (lambda c: c.cancel(), "POST", "/api/engine/cancel", {}, {}),
+    (lambda c: c.anatomy("/m/a b.gguf"), "GET", "/api/models/anatomy?path=%2Fm%2Fa+b.gguf", None, ANATOMY),
+    (
+        lambda c: c.explain_config("{}"),
+        "POST",
+        "/api/models/explain",
+        {"text": "{}"},
+        {"kind": "config", "lines": [], "unknown": 0},
+    ),
     (lambda c: c.eject(), "POST", "/api/engine/eject", {}, {}),
     (lambda c: c.reload(wait=True), "POST", "/api/engine/reload?wait=true", {}, {}),
     (

@@ -229,3 +229,21 @@ def test_the_command_line_reads_presets_and_headers_without_a_service(
     assert main(["models", "inspect", str(tiny_moe(tmp_path / "m.gguf")), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["experts"] == 8
     assert main(["models", "inspect", str(tmp_path)]) == 1
+
+
+def test_anatomy_of_a_file(http: TestClient, tmp_path: Path) -> None:
+    path = tiny_moe(tmp_path / "m.gguf")
+    told = http.get("/api/models/anatomy", params={"path": str(path)}).json()
+    assert (told["experts"], told["experts_trained"], len(told["active"])) == (8, 2, 8)
+    assert sum(part["size_bytes"] for part in told["parts"]) == told["weight_bytes"]
+    missing = http.get("/api/models/anatomy", params={"path": str(tmp_path / "no.gguf")})
+    assert missing.status_code == 404 and "There is no file" in missing.json()["error"]["sentence"]
+
+
+def test_a_pasted_config_is_explained(http: TestClient) -> None:
+    told = http.post(
+        "/api/models/explain", json={"text": json.dumps({"top_k": 20, "hidden_size": 64})}
+    ).json()
+    assert told["values"] == {"top_k": 20} and told["unknown"] == 0
+    refused = http.post("/api/models/explain", json={"text": "<html>"})
+    assert refused.status_code == 400 and "not JSON" in refused.json()["error"]["sentence"]
