@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"^blk\.(\d+)\.(.*)$")
 _EXPERTS = re.compile(r"^ffn_(up|down|gate|gate_up)_(ch|)exps")
 _HYBRIDS = ("qwen3next", "qwen35", "qwen35moe")
 _F32, _F16 = 4, 2
+_GPU_MIXTURE = 1.23
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,19 @@ def arithmetic_layout(
     cache = _cache(model, values, homes)
     names = {RAM, *homes, *weights}
     gpu_words = {gpu.name: gpu.description for gpu in gpus}
-    scratch = _compute_bytes(model, values)
     used_gpus = names - {RAM}
+    scratch = _compute_bytes(model, values, gpu=bool(used_gpus))
+    if (
+        used_gpus
+    ):  # long prompts are computed on the GPU also where the weights are in RAM: they are copied over in turn
+        scratch += max(
+            (
+                size
+                for name, size in model.tensors
+                if _BLOCK.match(name) and _home_of(name, homes, values) == RAM
+            ),
+            default=0,
+        )
     mapped = bool(_value(values, "mmap"))
     devices = [
         DeviceLayout(
@@ -175,10 +187,11 @@ def _cache(model: ModelWeights, values: Mapping[str, SettingValue], homes: Seque
     return found
 
 
-def _compute_bytes(model: ModelWeights, values: Mapping[str, SettingValue]) -> int:
+def _compute_bytes(model: ModelWeights, values: Mapping[str, SettingValue], *, gpu: bool) -> int:
     """Estimate the scratch of the largest step: the attention mask over the whole context, and a layer's widest moment.
 
-    Without flash attention the scores of every head are written out too.
+    Without flash attention the scores of every head are written out too. CUDA unpacks a quantised cache to f16 for a layer
+    at a time, and its mixtures take about a quarter more than the CPU's (fitted to dry runs on an H200).
     """
     context = _context(model, values)
     step = min(_whole(values, "ubatch") or 512, _whole(values, "batch") or 2048, context)
@@ -191,17 +204,20 @@ def _compute_bytes(model: ModelWeights, values: Mapping[str, SettingValue]) -> i
     width = model.number("expert_feed_forward_length")
     dense = 2 * embedding + 2 * model.number("feed_forward_length")
     mixture = 3 * embedding + used * (embedding + 2 * width) if model.number("expert_count") else 0
+    mixture = int(mixture * _GPU_MIXTURE) if gpu else mixture
     # A mixture's file gives a dense width too, which its layers do not use.
     widest = max(attention, mixture or dense)
     scores = context * (_F16 if flash else _F32 * (1 + heads))
-    return step * (_F32 * widest + scores)
+    quantised = any(CACHE_TYPE_BYTES[str(_value(values, key))] < _F16 for key in ("kv_k", "kv_v"))
+    unpacked = context * keys * 2 * _F16 if gpu and quantised else 0
+    return step * (_F32 * widest + scores) + unpacked
 
 
 def _input_bytes(model: ModelWeights, values: Mapping[str, SettingValue]) -> int:
     """RAM's share when a GPU computes: embeddings and mask on their way there."""
     context = _context(model, values)
     step = min(_whole(values, "ubatch") or 512, context)
-    return step * (_F32 * model.number("embedding_length") + _F16 * context)
+    return step * (2 * _F32 * model.number("embedding_length") + _F16 * context)
 
 
 def _vocabulary(model: ModelWeights) -> int:

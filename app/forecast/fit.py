@@ -198,15 +198,19 @@ def _cache_step(name: str, values: Values, types: Sequence[tuple[str, str]]) -> 
 
 
 def _taken_back(search: _Search, asked: Values, done: Sequence[tuple[_Step, int]], values: Values) -> Values:
-    """Undo what the later steps made needless, the first given up first."""
+    """Take back what the later steps made needless, the first given up first."""
     counts = [count for _, count in done]
-    for place in range(len(done) - 1):
-        tried = [0 if at == place else count for at, count in enumerate(counts)]
+
+    def built(place: int, n: int) -> Values:
         candidate = asked
-        for (step, _), count in zip(done, tried, strict=True):
-            candidate = step.at(candidate, count)
-        if search.fits(candidate):
-            counts, values = tried, candidate
+        for at, (step, _) in enumerate(done):
+            candidate = step.at(candidate, n if at == place else counts[at])
+        return candidate
+
+    for place in range(len(done) - 1):
+        fewer = search.least(partial(built, place), counts[place])
+        if search.fits(built(place, fewer)):
+            counts[place], values = fewer, built(place, fewer)
     return values
 
 

@@ -235,7 +235,7 @@ class ForecastDesk:
         free, total = self._machine.ram()
         pid = self._engine_pid()
         held = anonymous_bytes(pid) if pid is not None else None
-        overhead, measured = self._records.overhead_bytes("RAM", "ram", path)
+        overhead, measured = self._records.overhead_bytes("RAM", "ram", path, driver=bool(self._dry.gpus))
         return DeviceMemory(
             free_bytes=min(total, free + (held or 0)),
             capacity_bytes=total,
@@ -352,7 +352,9 @@ class ForecastDesk:
         """A GPU holds everything at once; in RAM, scratch buffers stay untouched until long prompts, and mapped weights are files."""
         account = device.weights_bytes + device.kv_bytes + device.output_bytes + device.vocabulary_bytes
         account += device.compute_bytes if device.kind == "gpu" else -device.mapped_bytes
-        overhead, _ = self._records.overhead_bytes(device.name, device.kind, path)
+        overhead, _ = self._records.overhead_bytes(
+            device.name, device.kind, path, driver=bool(self._dry.gpus)
+        )
         record = ForecastRecord(
             at=time.time(),
             model=path,

@@ -22,10 +22,11 @@ MOST_RECORDS = 200
 SHOWN_RECORDS = 50
 _OF_THIS_MODEL, _OF_ANY = 5, 20
 
-# Before the first load here: an H200 took 524 MiB for CUDA's context and 108 to 174 more at the first step; the worker's own
-# program took about 42 MiB of RAM.
-USUAL_GPU_BYTES = 640 * MIB
+# Before the first load here: an H200 took 594 MiB for CUDA's context and the first step's buffers; the worker's own program
+# took 42 MiB of RAM, and CUDA's part of it 219 MiB more.
+USUAL_GPU_BYTES = 600 * MIB
 USUAL_RAM_BYTES = 42 * MIB
+USUAL_DRIVER_RAM_BYTES = 219 * MIB
 
 
 class LearntLoad(BaseModel):
@@ -60,15 +61,20 @@ class LoadRecords:
             except StorageFailed as error:
                 self._log(error.sentence)
 
-    def overhead_bytes(self, device: str, kind: str, model: str) -> tuple[int, bool]:
-        """Return what to expect on top of llama.cpp's account, and whether that was measured on this machine."""
+    def overhead_bytes(self, device: str, kind: str, model: str, *, driver: bool = False) -> tuple[int, bool]:
+        """Return what to expect on top of llama.cpp's account, and whether that was measured on this machine.
+
+        `driver`: the engine's program brings a GPU driver along, which takes RAM too.
+        """
         with self._lock:
             exact = [load for load in self._loads if load.record.exact and load.record.device == device]
         same = [load.overhead_bytes for load in exact if load.record.model == model][-_OF_THIS_MODEL:]
         found = same or [load.overhead_bytes for load in exact][-_OF_ANY:]
         if found:
             return max(0, int(median(found))), True
-        return (USUAL_GPU_BYTES if kind == "gpu" else USUAL_RAM_BYTES), False
+        if kind == "gpu":
+            return USUAL_GPU_BYTES, False
+        return USUAL_RAM_BYTES + (USUAL_DRIVER_RAM_BYTES if driver else 0), False
 
     def error(self) -> ForecastError:
         """Return the running error by device, and the latest records."""
