@@ -104,6 +104,7 @@ def test_money_is_not_maths_and_maths_is_readable() -> None:
     assert isinstance(block, Paragraph) and block.display_maths and block.text == "∑ᵢ₌₁ⁿ xᵢ"
     assert readable(r"\sqrt{x+1} \unknown") == r"√(x+1) \unknown"
     assert readable("{" * 500 + "x") == "{" * 500 + "x"
+    assert readable(r"a\*b \** \operatorname*{max}") == "a*b ** max"
 
 
 def test_check_boxes_are_markers() -> None:

@@ -114,7 +114,8 @@ def _one(tokens: list[str], at: int, *, depth: int) -> tuple[str, int]:
         return " ", at + 1
     if not token.startswith("\\") or len(token) == 1:
         return token, at + 1
-    return _command(token[1:].rstrip("*"), tokens, at + 1, depth=depth)
+    name = token[1:]  # a starred name means the same; \\* alone is an asterisk
+    return _command(name.rstrip("*") or name, tokens, at + 1, depth=depth)
 
 
 def _command(name: str, tokens: list[str], at: int, *, depth: int) -> tuple[str, int]:

@@ -10,25 +10,24 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPen, QTextCharFormat, QTextL
 
 from app.ui.pages.chat.markdown.blocks import Code
 from app.ui.pages.chat.markdown.highlight import Span
-from app.ui.pages.chat.prose.box import Box, Shade, caret_x, paint_quote_bars, place_left, shade_ranges
+from app.ui.pages.chat.prose.box import Shade, caret_x, paint_quote_bars, place_left, shade_ranges
+from app.ui.pages.chat.prose.sideways import SidewaysBox
 from app.ui.pages.chat.prose.units import units
 from app.ui.theme import theme
 
 HEAD_PX = 33
 PAD_PX = 12
 LINE_PX = 18
-BAR_PX = 8
 _TAIL_LINES = 30
 
 
-class CodeBox(Box):
+class CodeBox(SidewaysBox):
     """Has a head for the language and the view's Copy button; longer lines scroll sideways."""
 
     block: Code
 
     def __init__(self, block: Code) -> None:
         self.gap_above = 12.0
-        self.scroll_px = 0.0
         self._font = theme().font("code")
         metrics = QFontMetricsF(self._font)
         self._advance = metrics.horizontalAdvance("0")
@@ -40,7 +39,6 @@ class CodeBox(Box):
         self.spans: list[tuple[Span, ...]] = []
         self.coloured: str | None = None  # the text the spans were made for, once they are complete
         self._widest = 0.0
-        self._width = 0.0
         self.update(block)
 
     def update(self, block: Code) -> int:
@@ -92,22 +90,15 @@ class CodeBox(Box):
             self._layouts.pop(index, None)
 
     def layout(self, width: float) -> float:
-        self._width = width - place_left(self.block)
-        bar = BAR_PX if self.overflow > 0 else 0
-        self.scroll_px = min(self.scroll_px, self.overflow)
-        self.height = float(HEAD_PX + 2 * PAD_PX + LINE_PX * len(self.lines) + bar)
+        self.frame_left = place_left(self.block)
+        self.frame_width = width - self.frame_left
+        self.keep_in_reach()
+        self.height = float(HEAD_PX + 2 * PAD_PX + LINE_PX * len(self.lines) + self.bar_room)
         return self.height
 
     @property
-    def overflow(self) -> float:
-        """How far the text reaches beyond the box, in pixels."""
-        return max(0.0, self._widest + 2 * PAD_PX - self._width)
-
-    def scroll(self, delta_px: float) -> bool:
-        """Scroll sideways; False if there is nothing more on that side."""
-        before = self.scroll_px
-        self.scroll_px = min(max(0.0, before + delta_px), self.overflow)
-        return self.scroll_px != before
+    def content_width(self) -> float:
+        return self._widest + 2 * PAD_PX
 
     def _line_layout(self, index: int) -> QTextLayout:
         found = self._layouts.get(index)
@@ -138,7 +129,7 @@ class CodeBox(Box):
     def paint(self, painter: QPainter, origin: QPointF, clip: QRectF, shades: Sequence[Shade]) -> None:
         current = theme()
         paint_quote_bars(painter, self.block, origin, origin.y(), origin.y() + self.height)
-        frame = QRectF(origin.x() + place_left(self.block), origin.y(), self._width, self.height)
+        frame = QRectF(origin.x() + self.frame_left, origin.y(), self.frame_width, self.height)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(current.color("line"), 1))
@@ -154,6 +145,7 @@ class CodeBox(Box):
             head, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.block.language or "text"
         )
         self._paint_lines(painter, frame, clip, shades)
+        self.paint_bar(painter, origin)
 
     def _paint_lines(self, painter: QPainter, frame: QRectF, clip: QRectF, shades: Sequence[Shade]) -> None:
         top = frame.y() + HEAD_PX + PAD_PX
@@ -171,21 +163,6 @@ class CodeBox(Box):
             )
             self._line_layout(index).draw(painter, QPointF(left, top + index * LINE_PX), ranges, QRectF())
         painter.restore()
-        if self.overflow > 0:
-            share = self._width / (self._width + self.overflow)
-            room = frame.width() - 8
-            bar = QRectF(
-                frame.x() + 4 + room * self.scroll_px / (self._width + self.overflow),
-                frame.bottom() - BAR_PX,
-                room * share,
-                4,
-            )
-            painter.save()
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme().color("scroll"))
-            painter.drawRoundedRect(bar, 2, 2)
-            painter.restore()
 
     def position_at(self, point: QPointF) -> int:
         index = int((point.y() - HEAD_PX - PAD_PX) // LINE_PX)

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from PySide6.QtCore import QPointF, QRectF
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
 
 from app.ui.pages.chat.markdown.blocks import Table
-from app.ui.pages.chat.prose.box import Box, Shade, TextLines, paint_quote_bars, place_left, shade_ranges
+from app.ui.pages.chat.prose.box import Shade, TextLines, paint_quote_bars, place_left, shade_ranges
+from app.ui.pages.chat.prose.sideways import SidewaysBox
 from app.ui.pages.chat.prose.units import units
 from app.ui.theme import theme
 
 PAD_PX = 12
 MIN_COLUMN_PX = 56
+SQUEEZED_PX = 88  # wrapping into narrower columns than this reads worse than moving sideways
 _ROW_LINE = 20
 _ROW_PAD = 4
 _UNBOUNDED = 100_000.0
 
 
-class TableBox(Box):
-    """Cells are addressed in reading order; copying gives tabs between cells and lines between rows."""
+class TableBox(SidewaysBox):
+    """Cells are addressed in reading order; copying gives tabs between cells and lines between rows.
+
+    Columns give way to a least width; a table still wider than its place is moved sideways.
+    """
 
     def __init__(self, block: Table, color: str) -> None:
         self.block = block
@@ -56,7 +61,8 @@ class TableBox(Box):
         self._heights: list[float] = []
 
     def layout(self, width: float) -> float:
-        left = place_left(self.block)
+        left = self.frame_left = place_left(self.block)
+        self.frame_width = width - left
         if self._natural is None:
             self._natural = [0.0] * len(self._cells[0])
             for row in self._cells:
@@ -74,30 +80,43 @@ class TableBox(Box):
             self._tops.append(top)
             self._heights.append(height)
             top += height + 1
-        self.height = top
-        return top
+        self.keep_in_reach()
+        self.height = top + self.bar_room
+        return self.height
+
+    @property
+    def content_width(self) -> float:
+        return sum(self._widths) + 2 * PAD_PX * len(self._widths)
 
     def paint(self, painter: QPainter, origin: QPointF, clip: QRectF, shades: Sequence[Shade]) -> None:
         paint_quote_bars(painter, self.block, origin, origin.y(), origin.y() + self.height)
-        left = place_left(self.block)
-        width = sum(self._widths) + 2 * PAD_PX * len(self._widths)
+        frame = QRectF(origin.x() + self.frame_left, origin.y(), self.frame_width, self.height)
+        painter.save()
+        if self.overflow > 0:
+            painter.setClipRect(frame, Qt.ClipOperation.IntersectClip)
+        start = origin.x() - self.scroll_px
         for row, cells in enumerate(self._cells):
             top = origin.y() + self._tops[row]
             if top + self._heights[row] < clip.top() or top > clip.bottom():
                 continue
             for column, cell in enumerate(cells):
                 ranges = shade_ranges(shades, offset=self._starts[row][column], length=units(cell.text))
-                cell.draw(painter, QPointF(origin.x() + self._lefts[column], top + _ROW_PAD), clip, ranges)
-            line = QRectF(origin.x() + left, top + self._heights[row], width, 1)
+                cell.draw(painter, QPointF(start + self._lefts[column], top + _ROW_PAD), clip, ranges)
+            line = QRectF(start + self.frame_left, top + self._heights[row], self.content_width, 1)
             painter.fillRect(line, theme().color("line2" if row == 0 else "line"))
+        painter.restore()
+        self.paint_bar(painter, origin)
 
     def _cell_at(self, point: QPointF) -> tuple[int, int]:
         row = max((i for i, top in enumerate(self._tops) if top <= point.y()), default=0)
-        column = max((i for i, left in enumerate(self._lefts) if left - PAD_PX <= point.x()), default=0)
+        column = max(
+            (i for i, left in enumerate(self._lefts) if left - PAD_PX <= point.x() + self.scroll_px),
+            default=0,
+        )
         return row, column
 
     def _corner(self, row: int, column: int) -> QPointF:
-        return QPointF(self._lefts[column], self._tops[row] + _ROW_PAD)
+        return QPointF(self._lefts[column] - self.scroll_px, self._tops[row] + _ROW_PAD)
 
     def position_at(self, point: QPointF) -> int:
         row, column = self._cell_at(point)
@@ -126,9 +145,11 @@ def fitted(wanted: Sequence[float], room: float) -> list[float]:
         if excess <= 0.5:
             break
         widest = max(widths)
+        if widest <= SQUEEZED_PX:
+            break
         at_top = [i for i, width in enumerate(widths) if width >= widest - 0.5]
-        below = max((width for width in widths if width < widest - 0.5), default=float(MIN_COLUMN_PX))
-        target = max(widest - excess / len(at_top), below, float(MIN_COLUMN_PX))
+        below = max((width for width in widths if width < widest - 0.5), default=float(SQUEEZED_PX))
+        target = max(widest - excess / len(at_top), below, float(SQUEEZED_PX))
         for index in at_top:
             widths[index] = target
     return widths

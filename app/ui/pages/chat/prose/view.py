@@ -18,6 +18,7 @@ from app.ui.pages.chat.markdown.highlight import Span, highlight_lines
 from app.ui.pages.chat.prose.box import Box, ParagraphBox, ProseStyle, RuleBox, Shade
 from app.ui.pages.chat.prose.code_box import HEAD_PX, CodeBox
 from app.ui.pages.chat.prose.grammars import grammars
+from app.ui.pages.chat.prose.sideways import SidewaysBox
 from app.ui.pages.chat.prose.table_box import TableBox
 from app.ui.pages.chat.prose.units import units
 from app.ui.theme import themes
@@ -68,6 +69,7 @@ class ProseView(QWidget):
         self._rest_timer.timeout.connect(self._take_rest)
         self._growing = False
         self._colour_due = False
+        self._pulled: tuple[SidewaysBox, float] | None = None  # a bar held by the pointer, and where
         self.setMouseTracking(True)
         themes().changed.connect(self._restyle)
         grammars().ready.connect(self._grammar_ready)
@@ -406,6 +408,10 @@ class ProseView(QWidget):
         if hit is None or hit[0] >= len(self._boxes):
             return QRectF()
         box = self._boxes[hit[0]]
+        if isinstance(box, SidewaysBox):
+            place = box.rect_at(hit[1])
+            x = place.x() - box.frame_left + box.scroll_px
+            box.show_span(max(0.0, x - 24), x + 96)
         return box.rect_at(hit[1]).translated(0, box.top)
 
     # Pointer
@@ -424,10 +430,19 @@ class ProseView(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         point = event.position()
+        if self._pulled is not None:
+            held, x = self._pulled
+            self._pulled = (held, point.x())
+            if held.pull(point.x() - x):
+                self.update()
+            event.accept()
+            return
         box = self._box_at(point)
         link = self.link_at(point.toPoint())
         if link is not None:
             self.setCursor(Qt.CursorShape.PointingHandCursor)
+        elif isinstance(box, SidewaysBox) and box.grips(point - QPointF(0, box.top)):
+            self.setCursor(Qt.CursorShape.SizeHorCursor)
         elif box is not None and box.is_text_at(point - QPointF(0, box.top)):
             self.setCursor(Qt.CursorShape.IBeamCursor)
         else:
@@ -436,10 +451,20 @@ class ProseView(QWidget):
         event.ignore()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        box = self._box_at(event.position())
+        if (
+            event.button() == Qt.MouseButton.LeftButton
+            and isinstance(box, SidewaysBox)
+            and box.grips(event.position() - QPointF(0, box.top))
+        ):
+            self._pulled = (box, event.position().x())
+            event.accept()
+            return
         event.ignore()  # the conversation selects over all its messages
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        event.ignore()
+        pulled, self._pulled = self._pulled, None
+        event.setAccepted(pulled is not None)
 
     def open_link(self, point: QPoint) -> bool:
         """Open the link under a point in the browser; False if there is none."""
@@ -451,7 +476,7 @@ class ProseView(QWidget):
         if not sideways and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             sideways = event.pixelDelta().y() or event.angleDelta().y() * _WHEEL_PX // 120
         box = self._box_at(event.position())
-        if sideways and isinstance(box, CodeBox) and box.scroll(-sideways):
+        if sideways and isinstance(box, SidewaysBox) and box.scroll(-sideways):
             self.update()
             event.accept()
             return
