@@ -118,9 +118,15 @@ def tiny_dense(
     return writer.finish()
 
 
-def tiny_hybrid(path: Path, *, layers: int = 4, context: int = 512, seed: int = 0) -> Path:
-    """Write a Qwen3.5: three gated-delta-net layers, then one of attention. It cannot roll back partly."""
-    writer = _Writer(path, "qwen35", layers=layers, context=context, template=True, seed=seed, ends=False)
+def tiny_hybrid(
+    path: Path, *, layers: int = 4, context: int = 512, seed: int = 0, experts: int = 0, used: int = 2
+) -> Path:
+    """Write a Qwen3.5: three gated-delta-net layers, then one of attention. It cannot roll back partly.
+
+    With `experts` it is a Qwen3.5-MoE with a shared expert.
+    """
+    architecture = "qwen35moe" if experts else "qwen35"
+    writer = _Writer(path, architecture, layers=layers, context=context, template=True, seed=seed, ends=False)
     head = writer.head
     head.add_rope_dimension_count(16)
     head.add_rope_dimension_sections([3, 3, 2, 0])
@@ -130,13 +136,22 @@ def tiny_hybrid(path: Path, *, layers: int = 4, context: int = 512, seed: int = 
     head.add_ssm_time_step_rank(2)
     head.add_ssm_inner_size(64)
     head.add_full_attention_interval(4)
+    if experts:
+        head.add_expert_count(experts)
+        head.add_expert_used_count(used)
+        head.add_expert_feed_forward_length(32)
+        head.add_expert_shared_feed_forward_length(32)
     for layer in range(layers):
         if (layer + 1) % 4:
             writer.delta_net(layer, state=32, heads=2)
         else:
             writer.attention(layer, gated=True)
         writer.ones(f"blk.{layer}.post_attention_norm", writer.width)
-        writer.dense(layer)
+        if experts:
+            writer.experts(layer, experts)
+            writer.shared_expert(layer)
+        else:
+            writer.dense(layer)
     return writer.finish()
 
 
@@ -263,6 +278,14 @@ class _Writer:
         self.matrix(at + "ffn_gate_exps", count, 32, self.width)
         self.matrix(at + "ffn_up_exps", count, 32, self.width)
         self.matrix(at + "ffn_down_exps", count, self.width, 32)
+
+    def shared_expert(self, layer: int) -> None:
+        at = f"blk.{layer}."
+        gate = self.random.standard_normal(self.width, dtype=np.float32)
+        self.head.add_tensor(at + "ffn_gate_inp_shexp.weight", gate)
+        self.matrix(at + "ffn_gate_shexp", 32, self.width)
+        self.matrix(at + "ffn_up_shexp", 32, self.width)
+        self.matrix(at + "ffn_down_shexp", self.width, 32)
 
     def finish(self) -> Path:
         self.head.write_header_to_file()

@@ -20,7 +20,7 @@ from app.service.engine.llama.live_experts import Findings, Layout, NumberInMode
 from app.service.engine.llama.parameters import Values, context_parameters
 from app.shared.errors import BadValue, Cancelled
 from app.shared.paths import cache_dir
-from tests.models_for_tests import tiny_moe
+from tests.models_for_tests import tiny_hybrid, tiny_moe
 from tests.service.engine.llama.conftest import Loaded
 
 pytestmark = pytest.mark.engine
@@ -53,15 +53,23 @@ def switch(loaded: Loaded, count: int) -> None:
     loaded.engine._use_experts(Values({"experts": count}))
 
 
+@pytest.fixture(scope="session")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mixture of experts that keeps a recurrent state beside its cache."""
+    return tiny_hybrid(tmp_path_factory.mktemp("hybrid") / "hybrid.gguf", experts=8)
+
+
+@pytest.mark.parametrize("kind", ["attention", "hybrid"])
 def test_every_number_gives_the_logits_of_a_reload(
-    new_engine: Callable[..., Loaded], files: dict[str, Path]
+    new_engine: Callable[..., Loaded], files: dict[str, Path], hybrid: Path, kind: str
 ) -> None:
+    path = hybrid if kind == "hybrid" else files["moe"]
     switched, reloaded = new_engine(), new_engine()
-    model = switched.load(files["moe"])
+    model = switched.load(path)
     assert (model.experts_switch, model.experts_limit) == ("live", 8)
     seen = []
     for count in (1, 8, 3, 2, 7, 4, 6, 5):
-        reloaded.load(files["moe"], experts=count)
+        reloaded.load(path, experts=count)
         switch(switched, count)
         found = logits_of(switched)
         assert np.array_equal(found, logits_of(reloaded)), count
@@ -82,30 +90,37 @@ def test_an_answer_says_how_many_worked_and_the_next_goes_back(
     assert loaded.engine._model is weights and loaded.engine._context is context
 
 
-def test_in_the_middle_of_a_conversation_the_cache_stays(loaded: Loaded, files: dict[str, Path]) -> None:
-    loaded.load(files["moe"])
+@pytest.mark.parametrize("kind", ["attention", "hybrid"])
+def test_in_the_middle_of_a_conversation_the_cache_stays(
+    loaded: Loaded, files: dict[str, Path], hybrid: Path, kind: str
+) -> None:
+    loaded.load(hybrid if kind == "hybrid" else files["moe"])
     first = loaded.answer("hello", values=GREEDY, max_tokens=8)
     second = loaded.answer("hello", first.text, "and then", values={**GREEDY, "experts": 6}, max_tokens=8)
     assert second.experts_used == 6
     assert second.timings.cached_tokens > 5  # what was read with 2 experts was not read again
 
 
-def test_two_hundred_switches_leak_nothing(loaded: Loaded, files: dict[str, Path]) -> None:
+def test_two_hundred_switches_in_one_conversation_leak_nothing(
+    loaded: Loaded, files: dict[str, Path]
+) -> None:
     loaded.load(files["moe"])
-    process = psutil.Process()
+    model, context = loaded.engine._ready()
+    token, process = model.tokenize("a")[-1:], psutil.Process()
+    expected = logits_of(loaded)
 
     def around() -> None:
         for count in (1, 8, 3, 2):
             switch(loaded, count)
-            logits_of(loaded, "a")
+            context.read(token, output=True)
 
-    expected = logits_of(loaded)
     around()
     before = process.memory_info().rss
     for _ in range(50):
         around()
     # One graph's buffers kept for each switch would be 100 MB; the allocator breathes by 5.
     assert process.memory_info().rss - before < 12_000_000
+    assert len(context.tokens) == 204  # none was forgotten
     assert np.array_equal(logits_of(loaded), expected)
 
 
