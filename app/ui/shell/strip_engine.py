@@ -258,6 +258,11 @@ class ExpertsCell(Cell):
         self.slider.set_scale(1, self._most)
         self.slider.set_tick(model.experts_trained)
         self.total.setText(tr("of {count}", count=model.experts))
+        self.value.setToolTip(
+            tr("Acts with the next answer. Text that was read before keeps what it was read with.")
+            if model.switches_experts
+            else tr("The model is loaded again for another number.")
+        )
         room = tr("llama.cpp's graph of this model has room for {count}", count=self._most)
         self.total.setToolTip(room if self._most < model.experts else "")
         if self._wanted is None or not self._timer.isActive():

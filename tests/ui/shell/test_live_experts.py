@@ -17,6 +17,7 @@ def test_a_change_acts_with_the_next_answer_and_the_badge_says_so(stage: Stage, 
     ready(stage.client, LIVE)
     qtbot.waitUntil(lambda: cell.isVisible())
     assert cell.badge.text() == "next answer" and cell.value.text() == "8"
+    assert "keeps what it was read with" in cell.value.toolTip()
     qtbot.mouseClick(cell.less, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(cell.less, Qt.MouseButton.LeftButton)
     assert cell.value.text() == "6" and cell.badge.changed
@@ -27,6 +28,7 @@ def test_a_change_acts_with_the_next_answer_and_the_badge_says_so(stage: Stage, 
     assert cell.value.text() == "6"
     ready(stage.client, MOE)
     qtbot.waitUntil(lambda: cell.badge.text() == "reload")
+    assert "loaded again" in cell.value.toolTip()
 
 
 def test_it_ends_where_the_graph_has_no_more_room(stage: Stage, qtbot: QtBot) -> None:
