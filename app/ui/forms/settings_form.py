@@ -101,6 +101,21 @@ class SettingsForm(QWidget):
                 found[error.key] = error_sentence(error.info())
         return found
 
+    def change(self, values: Mapping[str, SettingValue]) -> None:
+        """Set several values at once, as the person would one by one; the rest stays."""
+        self._values.update(values)
+        for key, row in self.rows.items():
+            if key in values:
+                row.set_problem("")
+                row.set_value(values[key])
+        self._refresh()
+        self.edited.emit()
+
+    def place_below(self, key: str, widget: QWidget) -> None:
+        """Put a widget of the page's under a knob's row."""
+        column = self._column
+        column.insertWidget(column.indexOf(self.rows[key]) + 1, widget)
+
     def show_setting(self, key: str) -> bool:
         """Bring a knob on screen and put the focus on it; False for an unknown one."""
         row = self.rows.get(key)
@@ -118,7 +133,7 @@ class SettingsForm(QWidget):
     def _content(self) -> QWidget:
         inside = QWidget()
         inside.setMaximumWidth(theme().metric("form_max") + 24)
-        column = QVBoxLayout(inside)
+        column = self._column = QVBoxLayout(inside)
         column.setContentsMargins(12, 12, 12, 32)
         column.setSpacing(0)
         reason = QHBoxLayout()

@@ -18,8 +18,11 @@ from app.ui.context import Page, WindowContext
 from app.ui.controls import Banner, Button, Dialog, ElidedLabel, IconButton, Menu, TextField, ask
 from app.ui.forms.settings_form import SettingsForm
 from app.ui.i18n import error_sentence, mark, tr
+from app.ui.pages.presets.anatomy_column import AnatomyColumn
+from app.ui.pages.presets.anatomy_explain import ExplainDialog
 from app.ui.pages.presets.listing import PresetList
 from app.ui.pages.presets.panel import PresetPanel
+from app.ui.pages.presets.rope_editor import RopeEditor
 from app.ui.theme import theme
 
 if TYPE_CHECKING:
@@ -53,6 +56,9 @@ class PresetsPage(Page):
         self._loadable = False
         self.list = PresetList()
         self.form = SettingsForm()
+        self.rope = RopeEditor()
+        self.form.place_below("yarn_factor", self.rope)
+        self.anatomy = AnatomyColumn(context.operations)
         self.panel = PresetPanel()
         self.name = ElidedLabel("", "title")
         self.problem = Banner("err", "")
@@ -101,6 +107,8 @@ class PresetsPage(Page):
         wide = self.window().width() >= WIDE
         self.list.setFixedWidth(theme().width("list_width", "presets", wide=wide))
         self.panel.setFixedWidth(theme().width("panel_width", "forecast", wide=wide))
+        room = self.width() - self.list.width() - self.panel.width()
+        self.anatomy_button.setVisible(not self.anatomy.set_room(room if wide else 0))
         super().resizeEvent(event)
 
     # building
@@ -108,6 +116,7 @@ class PresetsPage(Page):
     def _build(self) -> None:
         self.duplicate = IconButton("copy", tr("Duplicate"))
         self.export = IconButton("export", tr("Export as a file…"))
+        self.anatomy_button = Button(tr("Anatomy…"), kind="ghost")
         self.more = IconButton("more", tr("More"))
         self.revert = Button(tr("Revert"), kind="ghost")
         self.save = Button(tr("Save"), keys="Ctrl S")
@@ -117,7 +126,7 @@ class PresetsPage(Page):
         row.setContentsMargins(24, 0, 24, 0)
         row.setSpacing(8)
         row.addWidget(self.name, 1)
-        for button in (self.duplicate, self.export, self.more, self.revert, self.save):
+        for button in (self.anatomy_button, self.duplicate, self.export, self.more, self.revert, self.save):
             row.addWidget(button)
         work = QVBoxLayout()
         work.setSpacing(0)
@@ -132,6 +141,7 @@ class PresetsPage(Page):
         columns.setSpacing(0)
         columns.addWidget(self.list)
         columns.addLayout(work, 1)
+        columns.addWidget(self.anatomy)
         columns.addWidget(self.panel)
 
     def _wire(self) -> None:
@@ -142,6 +152,9 @@ class PresetsPage(Page):
         self.list.chosen.connect(self._choose)
         self.list.added.connect(self._new)
         self.form.edited.connect(self._edited)
+        self.rope.wanted.connect(self.form.change)
+        self.anatomy.explain_wanted.connect(self.explain)
+        self.anatomy_button.clicked.connect(lambda: self.anatomy.open_dialog(self))
         self.panel.model_chosen.connect(self._choose_model)
         self.panel.file_wanted.connect(self._look_for_file)
         self.panel.load_wanted.connect(self.load_now)
@@ -226,7 +239,7 @@ class PresetsPage(Page):
         reason = draft.reason if draft is not None else preset.description
         if values != self.form.values() or reason != self.form.reason.text():
             self.form.set_values(values, reason)
-        self.panel.show_values(self.form.values())
+        self._show_values()
         told = error_sentence(preset.problem) if preset.problem is not None else ""
         if told:
             self.problem.show_message("err", tr("This preset cannot be loaded as it is"), told)
@@ -244,8 +257,17 @@ class PresetsPage(Page):
             None if self._card is None or self._card.problem is not None else self._card.facts()
         )
         self.panel.show_models(self.context.state.models, self._card)
-        self.panel.show_values(self.form.values())
+        self.anatomy.show_card(self._card)
+        self._show_values()
         self._say_whether_loadable()
+
+    def _show_values(self) -> None:
+        """Tell the form's values to everything that says what they mean."""
+        values = self.form.values()
+        card = self._card
+        self.panel.show_values(values)
+        self.anatomy.show_values(values)
+        self.rope.show_values(values, None if card is None or card.problem is not None else card.facts())
 
     def _say_whether_loadable(self) -> None:
         preset = self.current
@@ -286,7 +308,7 @@ class PresetsPage(Page):
             self.drafts[preset.name] = draft
         if was != (preset.name in self.drafts):
             self._show_list()
-        self.panel.show_values(draft.values)
+        self._show_values()
         self._say_whether_loadable()
 
     def save_now(self) -> None:
@@ -395,6 +417,7 @@ class PresetsPage(Page):
         menu = Menu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction(tr("Import a file…"), self._import)
+        menu.addAction(tr("Explain a config.json…"), self.explain)
         if preset is not None:
             rename = menu.addAction(tr("Rename…"), self._rename)
             remove = menu.addAction(tr("Delete"), self.remove_now)
@@ -408,6 +431,14 @@ class PresetsPage(Page):
                 menu.addSeparator()
                 menu.addAction(tr("Use by itself for {model}", model=self._card.name), self._use_by_itself)
         menu.open_below(self.more)
+
+    def explain(self) -> ExplainDialog:
+        """Open the explanation of a configuration; what it sets goes into the form."""
+        preset = self.current
+        dialog = ExplainDialog(self.context.operations, None if preset is None else preset.name, self)
+        dialog.applied.connect(self.form.change)
+        dialog.open()
+        return dialog
 
     def _rename(self) -> None:
         preset = self.current

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
@@ -10,6 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.models.anatomy import kv_cache_bytes
 from app.models.card import ModelCard
 from app.shared.engine import LoadedModel, SettingValue
+from app.shared.errors import ErrorInfo, PultError
+from app.shared.forecast import FitAnswer, Forecast, ForecastRecord, Keep
 from app.shared.presets import Preset
 from app.shared.settings import settings
 from app.ui.controls import (
@@ -19,26 +22,41 @@ from app.ui.controls import (
     FlatCombo,
     Hairline,
     Label,
+    Menu,
+    MenuButton,
     SectionHeading,
     Surface,
     ValueRow,
 )
 from app.ui.forms.words import value_words
-from app.ui.i18n import error_sentence, file_size, memory_parts, number, tr
+from app.ui.i18n import error_sentence, file_size, mark, memory_parts, number, tr
+from app.ui.operations import Operations
+from app.ui.pages.presets.forecast_asking import ForecastAsking
+from app.ui.pages.presets.forecast_view import ForecastView, said
 
 LOADED_NOW = "\x00loaded"
 OTHER_FILE = "\x00file"
 MOST_DIFFERENCES = 12
+_KEEPS: tuple[tuple[Keep, str], ...] = (
+    ("context", mark("Keep the context")),
+    ("speed", mark("Keep the speed")),
+    ("kv_precision", mark("Keep the cache's precision")),
+)
 
 
 class PresetPanel(Surface):
-    """`model_chosen` tells a path, `file_wanted` that one is to be looked for, `load_wanted` that Load was pressed."""
+    """`model_chosen` tells a path, `file_wanted` that one is to be looked for, `load_wanted` that Load was pressed.
+
+    With `operations` it asks the service for forecasts, and `fitted` brings a key and value for each setting that fits
+    better; without, it shows arithmetic.
+    """
 
     model_chosen = Signal(str)
     file_wanted = Signal()
     load_wanted = Signal()
+    fitted = Signal(str, object)
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Operations | None = None) -> None:
         super().__init__("bg1", edges="l")
         self._values: Mapping[str, SettingValue] = {}
         self._cards: Sequence[ModelCard] = ()
@@ -51,6 +69,17 @@ class PresetPanel(Surface):
         self.memory = QVBoxLayout()
         self.memory.setSpacing(2)
         self.note = Label("", "secondary", "text3", wrap=True)
+        self.forecast = ForecastView()
+        self.forecast.hide()
+        self.gave_up = Label("", "secondary", "text2", wrap=True)
+        self.gave_up.hide()
+        self._operations = operations
+        self._asking: ForecastAsking | None = None
+        if operations is not None:
+            self._asking = ForecastAsking(operations, self)
+            self._asking.told.connect(self._show_forecast)
+            self._asking.refused.connect(self._show_refusal)
+            self._asking.records.connect(self._show_records)
         self.compare = FlatCombo(label=tr("Compared with"))
         self.compare.chosen.connect(lambda _key: self._show_differences())
         self.differences = QVBoxLayout()
@@ -64,12 +93,28 @@ class PresetPanel(Surface):
         column.addWidget(Hairline())
         memory = SectionHeading(tr("Memory"))
         memory.add_widget(Badge(tr("arithmetic"), "warn"))
-        column.addWidget(_block(memory, self.memory, self.note))
+        self._arithmetic = _block(memory, self.memory, self.note)
+        column.addWidget(self._arithmetic)
+        self._forecast_block = _block(self.forecast, self.gave_up)
+        self._forecast_block.hide()
+        column.addWidget(self._forecast_block)
         column.addWidget(Hairline())
         column.addWidget(_block(_head(tr("Compared with"), self.compare), self.differences))
         column.addStretch(1)
         column.addWidget(Hairline())
-        column.addWidget(_block(self.load, spacing=12))
+        foot = QWidget()
+        buttons = QHBoxLayout(foot)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons.setSpacing(8)
+        menu = Menu(self)
+        for keep, words in _KEEPS:
+            menu.addAction(tr(words), partial(self._fit, keep))
+        self.fit = MenuButton(tr("Fit…"), menu)
+        self.fit.setVisible(operations is not None)
+        self.fit.set_reason(tr("Choose a model first."))
+        buttons.addWidget(self.fit)
+        buttons.addWidget(self.load, 1)
+        column.addWidget(_block(foot, spacing=12))
 
     def card(self) -> ModelCard | None:
         """Return the model the preset would be loaded on."""
@@ -96,6 +141,8 @@ class PresetPanel(Surface):
 
     def show_values(self, values: Mapping[str, SettingValue]) -> None:
         """Take the values of the form."""
+        if dict(values) != dict(self._values):
+            self.gave_up.hide()
         self._values = values
         self._show_memory()
         self._show_differences()
@@ -103,6 +150,7 @@ class PresetPanel(Surface):
     def show_loaded(self, model: LoadedModel | None) -> None:
         """Take what is loaded, for the comparison."""
         if model != self._loaded:
+            self._ask(records=True)
             newly, self._loaded = self._loaded is None, model
             self._offer_comparisons(prefer=LOADED_NOW if newly else None)
 
@@ -136,8 +184,11 @@ class PresetPanel(Surface):
         self._show_differences()
 
     def _show_memory(self) -> None:
+        self._ask()
         _empty(self.memory)
         card = self._card
+        if card is None or card.problem is not None:
+            self._swap(forecast=False)
         if card is None:
             self.model_line.setText(tr("Choose a model to see its bounds and what it takes."))
             self.note.setText("")
@@ -164,6 +215,63 @@ class PresetPanel(Surface):
                 "Computed from the file's header. Compute buffers, the driver's share and what other programs use are not in it."
             )
         )
+
+    # forecasts
+
+    def _ask(self, *, records: bool = False) -> None:
+        """Have the forecast made for what stands here, if there is a model for it."""
+        usable = self._card is not None and self._card.problem is None
+        self.fit.set_reason(None if usable else tr("Choose a model first."))
+        if self._asking is None:
+            return
+        if usable and self._card is not None:
+            self._asking.want(self._card.path, self._values)
+        if records:
+            self._asking.want_records()
+
+    def _show_forecast(self, told: Forecast) -> None:
+        if self._card is None or self._card.path != told.model_path:
+            return
+        self.forecast.show_forecast(told)
+        self._swap(forecast=True)
+
+    def _show_refusal(self, problem: ErrorInfo) -> None:
+        """A value that may not be is said in the forecast's place; any other failure leaves the arithmetic."""
+        if problem.status < 500:
+            self.forecast.show_problem(problem)
+        self._swap(forecast=problem.status < 500)
+
+    def _show_records(self, records: tuple[ForecastRecord, ...]) -> None:
+        self.forecast.show_records(records)
+
+    def _swap(self, *, forecast: bool) -> None:
+        self._arithmetic.setVisible(not forecast)
+        self._forecast_block.setVisible(forecast)
+        self.forecast.setVisible(forecast)
+
+    def _fit(self, keep: Keep) -> None:
+        card, values = self._card, dict(self._values)
+        if self._operations is None or card is None:
+            return
+        self.fit.set_reason(tr("Looking for settings that fit."))
+        self._operations.run(
+            self,
+            lambda client: client.fit(card.path, preset="", values=values, keep=keep),
+            done=self._take_fit,
+            failed=self._no_fit,
+        )
+
+    def _take_fit(self, answer: FitAnswer) -> None:
+        self.fit.set_reason(None)
+        if answer.found:
+            for key, value in answer.changed.items():
+                self.fitted.emit(key, value)
+        self.gave_up.setText("\n".join(said(sentence) for sentence in answer.gave_up))
+        self.gave_up.show()
+
+    def _no_fit(self, error: PultError) -> None:
+        self.fit.set_reason(None)
+        self._show_refusal(error.info())
 
     def _show_differences(self) -> None:
         _empty(self.differences)
