@@ -90,7 +90,15 @@ class Banner(QWidget):
             button.clicked.connect(lambda _checked=False, act=act: act())
             self._actions.addWidget(button)
             self.buttons.append(button)
+        self.order_focus()
         self.update()
+
+    def order_focus(self, before: QWidget | None = None) -> None:
+        """Let Tab go through buttons and cross as they stand, after `before` if one is given."""
+        for stop in (*self.buttons, self._close):
+            if before is not None:
+                QWidget.setTabOrder(before, stop)
+            before = stop
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

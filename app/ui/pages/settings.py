@@ -93,6 +93,7 @@ class SettingsPage(Page):
         beside.addWidget(inside, 1_000)
         beside.addStretch(1)
         self.view = QScrollArea()
+        self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it takes the keyboard
         self.view.setWidgetResizable(True)
         self.view.setFrameShape(QFrame.Shape.NoFrame)
         self.view.setWidget(wide)

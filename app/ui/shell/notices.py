@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.controls.notices import Banner
@@ -107,10 +108,18 @@ class Notices(QWidget):
         banner.setMinimumHeight(theme().metric("table_row") + 12)
         banner.closed.connect(lambda: self.withdraw(name))
         self._column.addWidget(banner)
+        banner.order_focus(self._stop_before())
         self._shown[name] = (banner, info)
         while len(self._shown) > LIMIT:
             self.withdraw(next(iter(self._shown)))
         self.show()
+
+    def _stop_before(self) -> QWidget | None:
+        """Where Tab stops before the banners: Qt orders after widgets that take the focus only."""
+        stop = self.previousInFocusChain()
+        while stop is not None and stop is not self and not stop.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            stop = stop.previousInFocusChain()
+        return stop if stop is not self else None
 
     def _acting(self, name: str, act: Callable[[], None], *, stays: bool) -> Callable[[], None]:
         def do() -> None:

@@ -147,6 +147,10 @@ class Rail(QWidget):
     def choose(self, page_id: str) -> None:
         """Mark a page as the one on screen."""
         self._items[page_id].setChecked(True)
+        # Tab stops at the page on screen only; arrows go on from there.
+        for name, item in self._items.items():
+            here = name == page_id
+            item.setFocusPolicy(Qt.FocusPolicy.StrongFocus if here else Qt.FocusPolicy.ClickFocus)
 
     def item(self, page_id: str) -> RailItem:
         """Return a page's button."""

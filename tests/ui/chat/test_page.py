@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -595,3 +595,21 @@ def test_ctrl_enter_saves_an_edit_and_escape_gives_up(page: ChatPage, desk: Desk
     view.editor.area.setPlainText("By keyboard")
     qtbot.keyClick(view.editor.area, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert desk.client.called("edit_message") == [(question, "By keyboard", True, False)]
+
+
+def test_tab_goes_through_the_messages_before_the_composer(page: ChatPage, desk: Desk, qtbot: QtBot) -> None:
+    page.resize(1200, 900)
+    page.show()
+    page.open_chat(_answered(desk))
+    conversation = page.conversation
+    qtbot.waitUntil(lambda: bool(conversation.entries) and conversation.entries[-1].view is not None)
+    stops: list[QWidget] = []
+    conversation.setFocus()
+    while (focus := page.focusWidget()) is not None and focus is not page.composer.field:
+        assert focus not in stops, "the composer is reached"
+        stops.append(focus)
+        qtbot.keyClick(focus, Qt.Key.Key_Tab)
+    assert stops[0] is conversation and len(stops) > 3
+    tops = [stop.mapTo(conversation, QPoint(0, 0)).y() for stop in stops[1:]]
+    assert all(conversation.isAncestorOf(stop) for stop in stops[1:])
+    assert tops == sorted(tops)

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.shared.chats import SearchHit
@@ -16,6 +17,7 @@ from app.shared.errors import EngineDied, ModelFileMissing, OutOfMemory, Storage
 from app.shared.events import Problem, Telemetry
 from app.ui.controls import Label
 from app.ui.i18n import Language, language, set_language
+from app.ui.main_window import MainWindow
 from app.ui.shell.model_picker import ModelPicker
 from app.ui.shell.palette import Palette
 from app.ui.shell.shortcut_sheet import ShortcutSheet
@@ -337,3 +339,34 @@ def test_the_strip_cuts_no_word_and_overlaps_no_cell(
     finally:
         set_language("en")
         qtbot.wait(20)
+
+
+def tab_round(window: MainWindow) -> list[QWidget]:
+    """Where Tab stops, from the strip's model on."""
+    window.strip.focus_model()
+    stops: list[QWidget] = []
+    while (focus := window.focusWidget()) is not None and focus not in stops:
+        stops.append(focus)
+        QTest.keyClick(focus, Qt.Key.Key_Tab)
+    return stops
+
+
+def test_tab_stops_at_the_banner_after_the_strip_and_at_the_page_on_screen(
+    stage: Stage, qtbot: QtBot
+) -> None:
+    window = stage.window
+    window.show_page("settings")
+    died = EngineDied("The engine ended.", remedies=("edit_preset", "log"))
+    stage.client.set_engine(status=EngineStatus.FAILED, error=died.info())
+    qtbot.waitUntil(lambda: len(window.notices.banners()) == 1)
+    stops = tab_round(window)
+    names = [stop.accessibleName() or stop.text() for stop in stops]  # type: ignore[attr-defined]  # buttons
+    page = window.pages.current_page
+    assert page is not None
+    first_of_page = next(i for i, stop in enumerate(stops) if page.isAncestorOf(stop))
+    first_of_banner = names.index("Edit the preset")
+    assert names[first_of_banner : first_of_banner + 4] == ["Edit the preset", "Load again", "Log", "Close"]
+    assert first_of_banner + 4 == first_of_page
+    items = [stop for stop in stops if window.rail.isAncestorOf(stop)]
+    assert items == [window.rail.item("settings")]
+    assert all(names), "everything that Tab stops at has a name"

@@ -78,6 +78,7 @@ class MonitorPage(Page):
         layout.addWidget(self._head())
         self._machine = Machine(self)
         self._machine_area = QScrollArea(self)
+        self._machine_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it takes the keyboard
         self._machine_area.setFrameShape(QFrame.Shape.NoFrame)
         self._machine_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._machine_area.setWidgetResizable(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtWidgets import QWidget
 
@@ -43,6 +43,16 @@ class MessageView(QWidget):
     def prose(self) -> Sequence[ProseView]:
         """Texts that can be selected, top down."""
         return ()
+
+    def focus_stops(self) -> list[QWidget]:
+        """Everything in the message that Tab stops at, as it is read."""
+        stops = [
+            child
+            for child in self.findChildren(QWidget)
+            if child.focusPolicy() & Qt.FocusPolicy.TabFocus and child.focusProxy() is None
+        ]
+        places = {stop: stop.mapTo(self, QPoint(0, 0)) for stop in stops}
+        return sorted(stops, key=lambda stop: (places[stop].y(), places[stop].x()))
 
     def set_message(self, message: Message, live: LiveAnswer | None) -> None:
         """Show what the message has become."""

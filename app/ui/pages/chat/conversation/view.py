@@ -217,7 +217,7 @@ class ConversationView(QAbstractScrollArea):
 
     def _make_visible(self, width: int, value: int, height: int) -> bool:
         """Lay out the messages near the screen; return whether a height changed."""
-        changed = False
+        changed = made = False
         for index, entry in enumerate(self.entries):
             if (
                 self._tops[index] + entry.height < value - AHEAD_PX
@@ -227,13 +227,24 @@ class ConversationView(QAbstractScrollArea):
             if entry.view is None:
                 entry.view = self._make(index, entry.message)
                 entry.width = 0
+                made = True
             if entry.width != width:
                 entry.width = width
                 laid_out = entry.view.lay_out(width)
                 if laid_out != entry.height:
                     entry.height = laid_out
                     changed = True
+        if made:
+            self._order_focus()
         return changed
+
+    def _order_focus(self) -> None:
+        """Tab goes from the column through its messages from top to bottom, then on to the composer."""
+        before: QWidget = self
+        for entry in self.entries:
+            for stop in entry.view.focus_stops() if entry.view is not None else ():
+                QWidget.setTabOrder(before, stop)
+                before = stop
 
     def _make(self, index: int, message: Message) -> MessageView:
         view: MessageView
