@@ -13,9 +13,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from app.forecast.layout import DeviceLayout, Layout
+from app.forecast.verdict import DeviceMemory, forecast_of
 from app.models.card import ModelCard
 from app.shared.engine import LoadedModel
+from app.shared.errors import BadValue, PultError
+from app.shared.forecast import FitAnswer, Forecast, ForecastError, ForecastRecord, Keep, sentence
 from app.shared.presets import Preset, preset_toml
+from app.shared.units import GIB, MIB
 from app.ui.pages.presets.page import PresetsPage
 from app.ui.window_memory import WindowMemory
 
@@ -89,6 +94,38 @@ class FakeClient:
 
         return self.save_preset(parse_preset(toml, name=name or "imported"))
 
+    def forecast(self, path: str, *, preset: str, values: dict[str, Any]) -> Forecast:
+        self.calls.append(("forecast", (path, preset, values)))
+        if values.get("context") == 300:
+            raise BadValue("{label} is {value}. It takes more.", key="context", label="Context", value=300)
+        context = int(values.get("context", 8192))
+        memory = {
+            "CUDA0": DeviceMemory(free_bytes=20 * GIB, capacity_bytes=24 * GIB, overhead_bytes=600 * MIB)
+        }
+        gpu = DeviceLayout(name="CUDA0", kind="gpu", weights_bytes=10 * GIB, kv_bytes=context * MIB // 8)
+        layout = Layout(exact=values.get("mmap", True), devices=(gpu,), context=context)
+        return forecast_of(layout, memory, model_path=path, values=values)
+
+    def forecast_error(self) -> ForecastError:
+        record = ForecastRecord(
+            at=1.0,
+            model=MOE.path,
+            device="CUDA0",
+            kind="gpu",
+            exact=True,
+            forecast_bytes=1010,
+            measured_bytes=1000,
+        )
+        return ForecastError(records=(record, record))
+
+    def fit(self, path: str, *, preset: str, values: dict[str, Any], keep: Keep) -> FitAnswer:
+        fitted = {**values, "context": 16384}
+        told = self.forecast(path, preset=preset, values=fitted)
+        gave_up = (sentence("The context is {after} tokens instead of {before}.", after=16384, before=65536),)
+        return FitAnswer(
+            found=True, keep=keep, values=fitted, changed={"context": 16384}, gave_up=gave_up, forecast=told
+        )
+
     def load(self, path: str, *, preset: str, values: dict[str, Any]) -> None:
         self.calls.append(("load", (path, preset, values)))
 
@@ -117,7 +154,11 @@ def desk(themed: QApplication, qtbot: QtBot) -> Iterator[Desk]:
     toasts: list[tuple[str, Callable[[], None] | None]] = []
 
     def run(parent: QObject, work: Any, *, done: Any = None, failed: Any = None) -> None:
-        told = work(client)
+        try:
+            told = work(client)
+        except PultError as error:
+            failed(error)
+            return
         if done is not None:
             done(told)
 
@@ -267,3 +308,49 @@ def test_ctrl_s_saves_and_ctrl_enter_loads(desk: Desk, qtbot: QtBot) -> None:
     qtbot.keyClick(desk.page.list.list, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(desk.page.list.list, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert [call[0] for call in desk.client.calls] == ["save", "load"]
+
+
+def test_the_forecast_takes_the_arithmetics_place(desk: Desk, qtbot: QtBot) -> None:
+    view = desk.page.panel.forecast
+    qtbot.waitUntil(view.isVisible)
+    assert view.verdict.word.text() == "Fits" and view.verdict.badge.text == "exact"
+    spoken = view.blocks["CUDA0"].accessibleName().replace("\u00a0", " ")
+    assert (
+        "Weights 10.0 GiB" in spoken and "KV cache 8.0 GiB" in spoken and "Other programs 4.0 GiB" in spoken
+    )
+    assert view.error.words.text() == "1.0% over 2 loads"
+    desk.edit("context", 131072)
+    qtbot.waitUntil(lambda: view.verdict.word.text() == "Does not fit")
+    assert "Missing 6.6" in view.blocks["CUDA0"].accessibleName()
+    desk.edit("mmap", False)
+    qtbot.waitUntil(lambda: view.verdict.badge.text == "arithmetic")
+
+
+def test_moves_of_a_slider_are_asked_once_they_calm(desk: Desk, qtbot: QtBot) -> None:
+    qtbot.waitUntil(desk.page.panel.forecast.isVisible)
+    before = len(desk.client.calls)
+    for context in range(8192, 40960, 1024):
+        desk.page.panel.show_values({"context": context})
+    qtbot.waitUntil(lambda: len(desk.client.calls) > before)
+    asked = [call for call in desk.client.calls[before:] if call[0] == "forecast"]
+    assert [values["context"] for _, (_, _, values) in asked] == [39936]
+
+
+def test_a_value_that_may_not_be_is_said_in_its_place(desk: Desk, qtbot: QtBot) -> None:
+    view = desk.page.panel.forecast
+    qtbot.waitUntil(view.isVisible)
+    desk.page.panel.show_values({"context": 300})
+    qtbot.waitUntil(lambda: view.verdict.word.text() == "No forecast")
+    assert "300" in view.verdict.headline.text() and not view.blocks
+
+
+def test_fit_makes_a_draft_and_says_what_it_gave_up(desk: Desk, qtbot: QtBot) -> None:
+    qtbot.waitUntil(desk.page.panel.forecast.isVisible)
+    actions = {action.text(): action for action in desk.page.panel.fit.menu.actions()}
+    assert list(actions) == ["Keep the context", "Keep the speed", "Keep the cache's precision"]
+    actions["Keep the speed"].trigger()
+    assert desk.page.drafts["books"].values["context"] == 16384
+    assert desk.page.panel.gave_up.text() == "The context is 16,384 tokens instead of 65,536."
+    assert desk.page.panel.gave_up.isVisible()
+    desk.edit("context", 8192)
+    assert not desk.page.panel.gave_up.isVisible()

@@ -188,7 +188,7 @@ class _Dots(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         scale = 48.0
         area = QRectF(self.rect()).adjusted(3, 6, -scale, -6)
-        painter.setPen(QPen(look.color("hairline"), 1))
+        painter.setPen(QPen(look.color("line"), 1))
         middle = area.center().y()
         painter.drawLine(QPointF(area.left(), middle), QPointF(area.right(), middle))
         painter.setFont(look.font("caption"))

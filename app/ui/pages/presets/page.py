@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ class PresetsPage(Page):
         self.rope = RopeEditor()
         self.form.place_below("yarn_factor", self.rope)
         self.anatomy = AnatomyColumn(context.operations)
-        self.panel = PresetPanel()
+        self.panel = PresetPanel(context.operations)
         self.name = ElidedLabel("", "title")
         self.problem = Banner("err", "")
         self.problem.hide()
@@ -158,6 +158,7 @@ class PresetsPage(Page):
         self.panel.model_chosen.connect(self._choose_model)
         self.panel.file_wanted.connect(self._look_for_file)
         self.panel.load_wanted.connect(self.load_now)
+        self.panel.fitted.connect(self._take_fitted)
         self.duplicate.clicked.connect(self._duplicate)
         self.export.clicked.connect(self._export)
         self.more.clicked.connect(self._open_menu)
@@ -310,6 +311,11 @@ class PresetsPage(Page):
             self._show_list()
         self._show_values()
         self._say_whether_loadable()
+
+    def _take_fitted(self, changed: Mapping[str, SettingValue]) -> None:
+        """Put settings that fit into the form, as a draft like any other."""
+        self.form.set_values({**self.form.values(), **changed}, self.form.reason.text())
+        self._edited()
 
     def save_now(self) -> None:
         """Write the form's values into the preset; a shipped one gets a version of the person's own."""

@@ -47,14 +47,14 @@ _KEEPS: tuple[tuple[Keep, str], ...] = (
 class PresetPanel(Surface):
     """`model_chosen` tells a path, `file_wanted` that one is to be looked for, `load_wanted` that Load was pressed.
 
-    With `operations` it asks the service for forecasts, and `fitted` brings a key and value for each setting that fits
-    better; without, it shows arithmetic.
+    With `operations` it asks the service for forecasts, and `fitted` brings the settings to change so that it
+    fits; without, it shows arithmetic.
     """
 
     model_chosen = Signal(str)
     file_wanted = Signal()
     load_wanted = Signal()
-    fitted = Signal(str, object)
+    fitted = Signal(object)
 
     def __init__(self, operations: Operations | None = None) -> None:
         super().__init__("bg1", edges="l")
@@ -264,8 +264,7 @@ class PresetPanel(Surface):
     def _take_fit(self, answer: FitAnswer) -> None:
         self.fit.set_reason(None)
         if answer.found:
-            for key, value in answer.changed.items():
-                self.fitted.emit(key, value)
+            self.fitted.emit(dict(answer.changed))
         self.gave_up.setText("\n".join(said(sentence) for sentence in answer.gave_up))
         self.gave_up.show()
 
