@@ -27,6 +27,8 @@ _PARTS = (
     ("adapters_bytes", mark("Adapters"), "d5"),
     ("other_bytes", mark("Driver and program"), "d4"),
 )
+# What a sentence may name as the largest part (`app/forecast/verdict.py`), marked here for translation.
+LARGEST = (mark("weights"), mark("compute buffers"), mark("adapters"), mark("driver and program"))
 _MOST_DOTS = 24
 
 
