@@ -9,17 +9,18 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ui.i18n import number, tr
+from app.ui.i18n import mark, number, tr
 from app.ui.theme import theme
 
 AXIS_WIDTH, AXIS_HEIGHT, TOP = 44, 18, 16
 NARROWEST_BAR = 4.0
 MOST_TICKS = 3
+_SIZES = ((1e9, mark("{count} B")), (1e6, mark("{count} M")), (1e3, mark("{count} k")))
 
 
 def count_words(count: float) -> str:
     """Return a number of parameters: `3.35 B`, `8.57 M`, `64`."""
-    for size, words in ((1e9, "{count} B"), (1e6, "{count} M"), (1e3, "{count} k")):
+    for size, words in _SIZES:
         if count >= size:
             amount = count / size
             return tr(words, count=number(amount, decimals=2 if amount < 10 else 1))
@@ -204,7 +205,7 @@ class ActiveChart(QWidget):
 
 
 def _short(amount: float) -> str:
-    for size, words in ((1e9, "{count} B"), (1e6, "{count} M"), (1e3, "{count} k")):
+    for size, words in _SIZES:
         if amount >= size:
             return tr(words, count=amount / size)
     return number(amount)
