@@ -31,6 +31,7 @@ from app.shared.settings import ModelFacts, Stage, settings
 _REMEMBERED_FILES = 4
 _NEEDED_FOR_A_LOOK_BYTES = 1024**3  # a dry run after the load wants a driver context of its own on the GPU
 SETTLE_SECONDS = 0.2
+MEASURING_SECONDS = 2.0
 MOST_DRY_TOKENS = (
     2**24
 )  # llama.cpp keeps a cell for each token also in a dry run: 2³¹ took 24 s and most of the RAM
@@ -85,6 +86,8 @@ class ForecastDesk:
         self._events: queue.SimpleQueue[EngineState | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._last_status = EngineStatus.EMPTY
+        self._measured_yet = threading.Event()  # cleared from a load's end until it has been measured
+        self._measured_yet.set()
         self._closed = False
 
     def forecast(self, plan: LoadPlan) -> Forecast:
@@ -138,12 +141,15 @@ class ForecastDesk:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._follow, name="forecast", daemon=True)
                 self._thread.start()
+            if status is EngineStatus.READY:
+                self._measured_yet.clear()
             self._events.put(event.engine)
 
     def close(self) -> None:
         """End the dry-run process and stop learning."""
         self._closed = True
         self._dry.close()
+        self._measured_yet.set()
         self._events.put(None)
         if self._thread is not None:
             self._thread.join(10.0)
@@ -177,6 +183,8 @@ class ForecastDesk:
         )
 
     def _dry_layout(self, path: str, values: dict[str, SettingValue]) -> Layout:
+        if threading.current_thread() is not self._thread:
+            self._measured_yet.wait(MEASURING_SECONDS)  # the process would be counted as the load's
         if self._dry.pid is not None:
             return self._dry.layout(path, values)
         before = self._machine.gpus(self._dry.gpus)
@@ -300,6 +308,8 @@ class ForecastDesk:
                 self._log("warning", f"The forecast could not be held against the load: {error.sentence}")
             except Exception as error:  # noqa: BLE001 - the border of this thread: learning must not end with one load
                 self._log("error", f"Learning from a load failed: {type(error).__name__}: {error}")
+            finally:
+                self._measured_yet.set()
 
     def _take(self, state: EngineState) -> None:
         match state.status:
@@ -320,6 +330,7 @@ class ForecastDesk:
         assert model is not None and model.path is not None
         measured = self._measured(pid)
         ram = anonymous_bytes(pid)
+        self._measured_yet.set()
         if self._closed or self._state().worker_pid != pid:
             return
         scarce = any(

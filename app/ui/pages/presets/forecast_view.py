@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from app.shared.errors import ErrorInfo
 from app.shared.forecast import DeviceForecast, Forecast, ForecastRecord, Sentence
 from app.ui.controls import ElidedLabel, Label, Legend, StackBar, StackPart, Verdict
-from app.ui.i18n import error_sentence, mark, memory, number, tr
+from app.ui.i18n import error_sentence, mark, memory, ntr, number, tr
 from app.ui.theme.theme import theme
 
 _WORDS = {
@@ -159,7 +159,12 @@ class _ErrorBlock(QWidget):
         if errors:
             mean = sum(abs(error) for error in errors) / len(errors)
             self.words.setText(
-                tr("{mean}% over {count} loads", mean=number(mean, decimals=1), count=number(len(errors)))
+                ntr(
+                    "{mean}% over {n} load",
+                    "{mean}% over {n} loads",
+                    len(errors),
+                    mean=number(mean, decimals=1),
+                )
             )
             self._dots.set_errors(errors)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.models.anatomy import kv_cache_bytes
@@ -37,6 +37,7 @@ from app.ui.pages.presets.forecast_view import ForecastView, said
 LOADED_NOW = "\x00loaded"
 OTHER_FILE = "\x00file"
 MOST_DIFFERENCES = 12
+LEARNT_MS = 3000
 _KEEPS: tuple[tuple[Keep, str], ...] = (
     ("context", mark("Keep the context")),
     ("speed", mark("Keep the speed")),
@@ -80,6 +81,10 @@ class PresetPanel(Surface):
             self._asking.told.connect(self._show_forecast)
             self._asking.refused.connect(self._show_refusal)
             self._asking.records.connect(self._show_records)
+        self._learnt = QTimer(self)  # the service measures a load after it has said that it is done
+        self._learnt.setSingleShot(True)
+        self._learnt.setInterval(LEARNT_MS)
+        self._learnt.timeout.connect(self._ask_all)
         self.compare = FlatCombo(label=tr("Compared with"))
         self.compare.chosen.connect(lambda _key: self._show_differences())
         self.differences = QVBoxLayout()
@@ -110,7 +115,8 @@ class PresetPanel(Surface):
         for keep, words in _KEEPS:
             menu.addAction(tr(words), partial(self._fit, keep))
         self.fit = MenuButton(tr("Fit…"), menu)
-        self.fit.setVisible(operations is not None)
+        if operations is None:  # shown without a parent it would be a window of its own for a moment
+            self.fit.hide()
         self.fit.set_reason(tr("Choose a model first."))
         buttons.addWidget(self.fit)
         buttons.addWidget(self.load, 1)
@@ -150,7 +156,8 @@ class PresetPanel(Surface):
     def show_loaded(self, model: LoadedModel | None) -> None:
         """Take what is loaded, for the comparison."""
         if model != self._loaded:
-            self._ask(records=True)
+            self._ask_all()
+            self._learnt.start()
             newly, self._loaded = self._loaded is None, model
             self._offer_comparisons(prefer=LOADED_NOW if newly else None)
 
@@ -228,6 +235,9 @@ class PresetPanel(Surface):
             self._asking.want(self._card.path, self._values)
         if records:
             self._asking.want_records()
+
+    def _ask_all(self) -> None:
+        self._ask(records=True)
 
     def _show_forecast(self, told: Forecast) -> None:
         if self._card is None or self._card.path != told.model_path:
