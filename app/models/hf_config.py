@@ -120,7 +120,7 @@ def _explanation(kind: ConfigKind, told: Mapping[str, Any], leaves: list[tuple[s
             meaning = _meaning(kind, path, value)
             lines.append(
                 ExplainedLine(
-                    key=path, value=_short(value), meaning=meaning, values=accepted, refused=refused
+                    key=path, value=_written(value), meaning=meaning, values=accepted, refused=refused
                 )
             )
     return Explanation(
@@ -253,6 +253,14 @@ def _gguf_keys(text: str) -> Iterator[tuple[str, Any]]:
             yield found[1], json.loads(word)
         except ValueError:
             yield found[1], word
+
+
+def _written(value: Any) -> str:
+    """A value as the file has it, in one line of at most 80 characters."""
+    if isinstance(value, str) or (isinstance(value, list) and len(value) > 8):
+        return _short(value)
+    words = json.dumps(value, ensure_ascii=False)
+    return words if len(words) <= _LONGEST_VALUE else words[: _LONGEST_VALUE - 1] + "…"
 
 
 def _said(value: Any) -> Value:

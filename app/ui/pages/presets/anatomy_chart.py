@@ -14,7 +14,7 @@ from app.ui.theme import theme
 
 AXIS_WIDTH, AXIS_HEIGHT, TOP = 44, 18, 16
 NARROWEST_BAR = 4.0
-MOST_TICKS = 3
+MOST_TICKS = 4  # parts; one tick more with zero
 _SIZES = ((1e9, mark("{count} B")), (1e6, mark("{count} M")), (1e3, mark("{count} k")))
 
 
@@ -64,7 +64,7 @@ class ActiveChart(QWidget):
         return self._pointed
 
     def ticks(self) -> list[float]:
-        """Return the ticks of the upright axis: round numbers from 0, at most four."""
+        """Return the ticks of the upright axis: round numbers from 0, at most five."""
         most = max(self._amounts, default=0)
         if most <= 0:
             return []

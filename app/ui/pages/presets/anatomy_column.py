@@ -41,7 +41,7 @@ class AnatomyColumn(QWidget):
         self._views: list[AnatomyView] = []
         self._width = NARROWEST
         self.setMinimumWidth(1)
-        self.view = self._new_view()
+        self.view = self._new_view(AnatomyView())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.view)
@@ -55,7 +55,9 @@ class AnatomyColumn(QWidget):
         fits = width >= NARROWEST + FORM_NEEDS
         if fits:
             self._width = min(max(width - theme().metric("form_max") - 24, NARROWEST), WIDEST)
-            self.setMaximumWidth(self._width)  # and no least width, or the window could not be made narrow again
+            self.setMaximumWidth(
+                self._width
+            )  # and no least width, or the window could not be made narrow again
             self.updateGeometry()
         self.setVisible(fits)
         self._show()
@@ -75,8 +77,7 @@ class AnatomyColumn(QWidget):
     def open_dialog(self, parent: QWidget) -> Dialog:
         """Show the anatomy in a dialog."""
         dialog = Dialog(tr("Anatomy"), parent, width=480)
-        view = self._new_view()
-        view.set_color("bg2")
+        view = self._new_view(AnatomyView(ground="bg2", edges=""))
         view.setMinimumHeight(520)
         dialog.body.addWidget(view, 1)
         dialog.add_button(Button(tr("Close"), kind="primary"), closes="reject")
@@ -88,8 +89,7 @@ class AnatomyColumn(QWidget):
 
     # inside
 
-    def _new_view(self) -> AnatomyView:
-        view = AnatomyView()
+    def _new_view(self, view: AnatomyView) -> AnatomyView:
         view.explain_wanted.connect(self.explain_wanted)
         self._views.append(view)
         return view

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.models.anatomy_parts import Part
@@ -36,6 +37,7 @@ PART_WORDS: Mapping[Part, str] = {
     Part.OUTPUT: mark("Output"),
     Part.OTHER: mark("Other"),
 }
+TWO_COLUMNS = 400  # the width from which the numbers stand in two columns
 _SHADES = ("d1", "d2", "d3", "d4", "d5")
 
 
@@ -44,8 +46,8 @@ class AnatomyView(Surface):
 
     explain_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("bg1", parent, edges="l")
+    def __init__(self, parent: QWidget | None = None, *, ground: str = "bg1", edges: str = "l") -> None:
+        super().__init__(ground, parent, edges=edges)
         self._anatomy: Anatomy | None = None
         self._experts: int | None = None
         self.message = Label("", "secondary", "text3", wrap=True)
@@ -107,12 +109,18 @@ class AnatomyView(Surface):
         widgets = [widget for item in items if item is not None and (widget := item.widget()) is not None]
         return [widget.accessibleName() for widget in widgets]
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        columns_change = (event.size().width() >= TWO_COLUMNS) != (event.oldSize().width() >= TWO_COLUMNS)
+        if columns_change and self._anatomy is not None:
+            self._show_facts(self._anatomy)
+
     # inside
 
     def _build(self) -> None:
         inside = QWidget()
         column = QVBoxLayout(inside)
-        column.setContentsMargins(24, 16, 24, 24)
+        column.setContentsMargins(16, 16, 16, 24)
         column.setSpacing(16)
         column.addWidget(self.message)
         self._body = QWidget()
@@ -138,6 +146,7 @@ class AnatomyView(Surface):
         view = QScrollArea()
         view.setWidgetResizable(True)
         view.setFrameShape(QFrame.Shape.NoFrame)
+        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         view.setWidget(inside)
         view.viewport().setAutoFillBackground(False)
         inside.setAutoFillBackground(False)
@@ -198,10 +207,12 @@ class AnatomyView(Surface):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
+        columns = 2 if self.width() >= TWO_COLUMNS else 1
         for place, (label, value) in enumerate(_facts(anatomy)):
-            self.facts.addWidget(ValueRow(label, value), place // 2, place % 2)
-        for at in (0, 1):
-            self.facts.setColumnStretch(at, 1)
+            self.facts.addWidget(ValueRow(label, value), place // columns, place % columns)
+        self.facts.setColumnStretch(0, 1)
+        self.facts.setColumnStretch(1, 1 if columns == 2 else 0)
+        self.facts.setHorizontalSpacing(24 if columns == 2 else 0)
 
 
 def _facts(anatomy: Anatomy) -> list[tuple[str, str]]:
