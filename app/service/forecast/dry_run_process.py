@@ -25,6 +25,7 @@ from app.shared.launch import hidden_window_flags, program_command
 START_SECONDS = 30.0
 ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 60.0
+START_AGAIN_SECONDS = 60.0  # after three starts in a row came to nothing
 _STDERR_LINES = 50
 _REMEMBERED_DEATHS = 64
 _MOST_STARTS_IN_A_ROW = 3
@@ -63,6 +64,7 @@ class DryRunProcess:
         self._ids = itertools.count(1)
         self._deaths: OrderedDict[str, str] = OrderedDict()  # questions that ended it: not asked twice
         self._failed_starts = 0
+        self._failed_at = float("-inf")
         self._never: str | None = None  # why this build cannot do it at all
         self._used_at = 0.0
         self._closed = False
@@ -151,7 +153,8 @@ class DryRunProcess:
         if child is not None:
             self._child = None
             _end(child)
-        if self._failed_starts >= _MOST_STARTS_IN_A_ROW:
+        resting = time.monotonic() - self._failed_at < START_AGAIN_SECONDS
+        if self._failed_starts >= _MOST_STARTS_IN_A_ROW and resting:
             raise NoDryRun("the dry-run process does not start; the log says why")
         try:
             process = subprocess.Popen(
@@ -162,7 +165,7 @@ class DryRunProcess:
                 creationflags=hidden_window_flags(),
             )
         except OSError as error:
-            self._failed_starts += 1
+            self._start_failed()
             self._log(f"The dry-run process cannot be started: {error.strerror or error}.")
             raise NoDryRun("the dry-run process does not start; the log says why") from error
         child = self._child = _Child(process)
@@ -171,7 +174,7 @@ class DryRunProcess:
         child.threads.append(listener)
         greeting = self._reply(child, START_SECONDS)
         if greeting is None:
-            self._failed_starts += 1
+            self._start_failed()
             raise NoDryRun(self._bury(child))
         self._failed_starts = 0
         self.gpus, self.gpu_offload = greeting.gpus, greeting.gpu_offload
@@ -180,6 +183,11 @@ class DryRunProcess:
             self.retire()
             raise NoDryRun(self._never)
         return child
+
+    def _start_failed(self) -> None:
+        """A full GPU has no room for another driver context: that may change, so it is tried again later."""
+        self._failed_starts += 1
+        self._failed_at = time.monotonic()
 
     def _ask(self, child: _Child, request: LayoutRequest) -> LayoutReply | None:
         stream = child.process.stdin

@@ -184,6 +184,29 @@ def test_what_the_dry_run_itself_holds_counts_as_free(bench: Bench) -> None:
     assert bench.ask(context=1024).devices[0].free_bytes == 23 * GIB
 
 
+def test_a_dry_run_asked_for_at_once_is_not_taken_for_the_load(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until the load has been measured: its driver context would count as the engine's."""
+    monkeypatch.setattr(desk_module, "SETTLE_SECONDS", 0.2)
+    bench.machine.tells_processes = False
+    lay_out = bench.dry.layout
+
+    def holding(path: str, values: Mapping[str, SettingValue]) -> Layout:
+        bench.machine.held[4242] = 500 * MIB
+        return lay_out(path, values)
+
+    monkeypatch.setattr(bench.dry, "layout", holding)
+    bench.tell(EngineState(status=EngineStatus.LOADING))
+    wait_until(lambda: bench.dry.retired == 1)
+    bench.machine.held[os.getpid()] = 7 * GIB
+    model = LoadedModel(id="m", name="m", path=bench.path, values={"context": 1024})
+    bench.tell(EngineState(status=EngineStatus.READY, model=model, worker_pid=os.getpid()))
+    assert bench.ask(context=2048).exact
+    wait_until(lambda: len(bench.desk.error().records) == 2)
+    assert bench.desk.error().records[0].measured_bytes == 7 * GIB
+
+
 def test_a_load_ends_the_dry_run_and_is_not_disturbed(bench: Bench) -> None:
     bench.tell(EngineState(status=EngineStatus.LOADING))
     wait_until(lambda: bench.dry.retired == 1)
