@@ -23,13 +23,17 @@ from app.service.forecast.dry_run_process import DryRunProcess, NoDryRun, enviro
 from app.service.forecast.machine import GpuNow, Machine, anonymous_bytes, is_cuda
 from app.service.forecast.record import LearntLoad, LoadRecords
 from app.shared.engine import EngineState, EngineStatus, LoadPlan, SettingValue
-from app.shared.errors import BadRequest, PultError
+from app.shared.errors import BadRequest, EngineFailed, PultError
 from app.shared.events import EngineChanged, Event
 from app.shared.forecast import FitAnswer, Forecast, ForecastError, ForecastRecord, Keep, Sentence, sentence
 from app.shared.settings import ModelFacts, Stage, settings
 
 _REMEMBERED_FILES = 4
 _NEEDED_FOR_A_LOOK_BYTES = 1024**3  # a dry run after the load wants a driver context of its own on the GPU
+_DEADLY = (
+    "llama.cpp's dry run of these values ended its process ({reason}). "
+    "Loading them would most likely end the engine too; change the last value. The figures are arithmetic."
+)
 SETTLE_SECONDS = 0.2
 MEASURING_SECONDS = 2.0
 MOST_DRY_TOKENS = (
@@ -56,6 +60,15 @@ class _Loaded:
 
     gpu_bytes: dict[str, int] = field(default_factory=dict)
     before: dict[str, GpuNow] = field(default_factory=dict)  # the GPUs before the load
+
+
+@dataclass(frozen=True)
+class _LaidOut:
+    """A layout, what is to be said about how it came about, and whether a dry run died of the question."""
+
+    layout: Layout
+    notes: tuple[Sentence, ...] = ()
+    deadly: bool = False
 
 
 class ForecastDesk:
@@ -94,10 +107,11 @@ class ForecastDesk:
         """Return what loading `plan` would take and whether it fits. Raises what the load would raise for bad values."""
         began = time.perf_counter()
         path = _path_of(plan)
-        layout, notes = self._layout(path, plan.values)
-        made = forecast_of(
-            layout, self._memory(layout, path), model_path=path, values=plan.values, notes=notes
-        )
+        found = self._layout(path, plan.values)
+        memory = self._memory(found.layout, path)
+        made = forecast_of(found.layout, memory, model_path=path, values=plan.values, notes=found.notes)
+        if found.deadly:  # the memory may be there, but nobody can say that it fits
+            made = made.model_copy(update={"verdict": "unknown", "sentences": found.notes})
         return made.model_copy(update={"error": self._brief_error(), "seconds": time.perf_counter() - began})
 
     def fit(
@@ -105,14 +119,17 @@ class ForecastDesk:
     ) -> FitAnswer:
         """Return the settings nearest to the plan's that fit; what is free is read once, so that all are held against the same."""
         path = _path_of(plan)
-        layout, _ = self._layout(path, plan.values)
+        layout = self._layout(path, plan.values).layout
         memory = self._memory(layout, path)
         for gpu in self._known_gpus():  # layers may move to devices that the first layout left empty
             memory.setdefault(gpu.name, self._gpu_memory(gpu.name, path, self._machine.gpus(self._dry.gpus)))
 
         def measure(values: dict[str, SettingValue]) -> Forecast:
-            found, notes = self._layout(path, values)
-            return forecast_of(found, memory, model_path=path, values=values, notes=notes)
+            found = self._layout(path, values)
+            if found.deadly:
+                reason = str(found.notes[0].values["reason"])
+                raise EngineFailed(_DEADLY, remedies=("edit_preset", "log"), reason=reason)
+            return forecast_of(found.layout, memory, model_path=path, values=values, notes=found.notes)
 
         answer = fit(
             plan.values,
@@ -157,7 +174,7 @@ class ForecastDesk:
 
     # Layouts
 
-    def _layout(self, path: str, values: Mapping[str, SettingValue]) -> tuple[Layout, tuple[Sentence, ...]]:
+    def _layout(self, path: str, values: Mapping[str, SettingValue]) -> _LaidOut:
         """Return the dry run's layout, else arithmetic's with the reason why."""
         if environment_off():
             reason = "PULT_NO_DRY_RUN is set"
@@ -167,20 +184,14 @@ class ForecastDesk:
             reason = "a model is being loaded, which the dry run must not disturb"
         else:
             try:
-                return self._dry_layout(path, _layout_values(values)), ()
+                return _LaidOut(self._dry_layout(path, _layout_values(values)))
             except NoDryRun as why:
                 reason = why.reason
                 if why.died:
-                    return self._arithmetic(path, values), (
-                        sentence(
-                            "This is arithmetic: llama.cpp's dry run of these values ended its process ({reason}). "
-                            "Loading them would most likely end the engine too; change the last value.",
-                            reason=reason,
-                        ),
-                    )
-        return self._arithmetic(path, values), (
-            sentence("This is arithmetic, not llama.cpp's own layout: {reason}.", reason=reason),
-        )
+                    note = sentence(_DEADLY, reason=reason)
+                    return _LaidOut(self._arithmetic(path, values), (note,), deadly=True)
+        note = sentence("This is arithmetic, not llama.cpp's own layout: {reason}.", reason=reason)
+        return _LaidOut(self._arithmetic(path, values), (note,))
 
     def _dry_layout(self, path: str, values: dict[str, SettingValue]) -> Layout:
         if threading.current_thread() is not self._thread:
@@ -339,7 +350,7 @@ class ForecastDesk:
         layout = (
             self._arithmetic(model.path, model.values)
             if scarce
-            else self._layout(model.path, model.values)[0]
+            else self._layout(model.path, model.values).layout
         )
         self._dry.retire()
         learnt = []

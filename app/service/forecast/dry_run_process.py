@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import subprocess
 import threading
 import time
@@ -27,6 +28,7 @@ ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 START_AGAIN_SECONDS = 60.0  # after three starts in a row came to nothing
 _STDERR_LINES = 50
+_PLACE = re.compile(r"^\S+\.(?:c|cpp|cu|h):\d+: ")  # where in llama.cpp's source: of no use to the person
 _REMEMBERED_DEATHS = 64
 _MOST_STARTS_IN_A_ROW = 3
 
@@ -226,7 +228,8 @@ class DryRunProcess:
             else f"it ended with status {status}"
         )
         self._log(f"The dry-run process is gone: {how}. {' | '.join(list(child.stderr)[-5:])}")
-        return f"{how}: {last.strip()[:200].rstrip('.')}" if last else how
+        said = _PLACE.sub("", last.strip())[:200].rstrip(".")
+        return f"{how}: {said}" if said else how
 
     def _watch_idleness(self) -> None:
         if self._idle is None and not self._closed:

@@ -19,7 +19,7 @@ from app.service.forecast.dry_run_process import NoDryRun
 from app.service.forecast.machine import GpuNow, Machine, anonymous_bytes
 from app.service.forecast.record import USUAL_GPU_BYTES, USUAL_RAM_BYTES, LoadRecords
 from app.shared.engine import EngineState, EngineStatus, LoadedModel, LoadPlan, SettingValue
-from app.shared.errors import BadRequest, BadValue, ModelFileMissing
+from app.shared.errors import BadRequest, BadValue, EngineFailed, ModelFileMissing
 from app.shared.events import EngineChanged
 from app.shared.settings import ModelFacts
 from app.shared.telemetry import GpuSample
@@ -215,15 +215,21 @@ def test_a_load_ends_the_dry_run_and_is_not_disturbed(bench: Bench) -> None:
     assert "a model is being loaded" in told.sentences[-1].text
 
 
-@pytest.mark.parametrize(
-    ("died", "words"), [(False, "This is arithmetic, not"), (True, "would most likely end the engine too")]
-)
-def test_arithmetic_says_that_it_is(bench: Bench, died: bool, words: str) -> None:
-    bench.dry.why_not = NoDryRun("it ended with signal 6", died=died)
+def test_arithmetic_says_that_it_is(bench: Bench) -> None:
+    bench.dry.why_not = NoDryRun("it ended with signal 9")
     told = bench.ask(context=1024)
     assert not told.exact and [device.name for device in told.devices] == ["CUDA0", "RAM"]
-    assert words in told.sentences[-1].text and "signal 6" in told.sentences[-1].text
+    assert told.verdict == "fits" and told.sentences[-1].text.startswith("This is arithmetic, not")
     assert told.devices[0].kv_bytes == 2 * 1024 * 2 * 64 * 4
+
+
+def test_values_that_end_the_dry_run_are_not_said_to_fit(bench: Bench) -> None:
+    bench.dry.why_not = NoDryRun("it ended with signal 6: GGML_ASSERT(obj_new) failed", died=True)
+    told = bench.ask(context=1024)
+    assert told.verdict == "unknown" and not told.exact and len(told.sentences) == 1
+    assert "would most likely end the engine too" in told.sentences[0].text
+    with pytest.raises(EngineFailed, match="GGML_ASSERT"):
+        bench.desk.fit(LoadPlan(model_path=bench.path), FACTS)
 
 
 def test_absurd_contexts_are_left_to_arithmetic(bench: Bench) -> None:

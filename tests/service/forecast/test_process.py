@@ -185,3 +185,17 @@ def test_the_real_process_answers_and_ends_with_its_pipe(tmp_path: Path) -> None
         child.wait(5)
     finally:
         process.close()
+
+
+@pytest.mark.engine
+def test_a_real_abort_is_survived_and_said(tmp_path: Path) -> None:
+    """256 experts per token are more than llama.cpp's graph has room for, which it asserts."""
+    path = str(tiny_moe(tmp_path / "many.gguf", experts=256))
+    process = DryRunProcess()
+    try:
+        with pytest.raises(NoDryRun, match=r"^it ended with .*: GGML_ASSERT\(.*\) failed$") as told:
+            process.layout(path, {"context": 512, "experts": 256})
+        assert told.value.died
+        assert process.layout(path, {"context": 512, "experts": 8}).exact
+    finally:
+        process.close()
