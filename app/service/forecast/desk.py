@@ -31,7 +31,7 @@ from app.shared.settings import ModelFacts, Stage, settings
 _REMEMBERED_FILES = 4
 _NEEDED_FOR_A_LOOK_BYTES = 1024**3  # a dry run after the load wants a driver context of its own on the GPU
 _DEADLY = (
-    "llama.cpp's dry run of these values ended its process ({reason}). "
+    "The dry run of these values ended its process ({reason}). "
     "Loading them would most likely end the engine too; change the last value. The figures are arithmetic."
 )
 SETTLE_SECONDS = 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.shared.errors import BadValue, PultError
 from app.shared.forecast import FitAnswer, Forecast, ForecastError, ForecastRecord, Keep, sentence
 from app.shared.presets import Preset, preset_toml
 from app.shared.units import GIB, MIB
+from app.ui.pages.presets.forecast_view import PLAIN
 from app.ui.pages.presets.page import PresetsPage
 from app.ui.window_memory import WindowMemory
 
@@ -354,3 +356,10 @@ def test_fit_makes_a_draft_and_says_what_it_gave_up(desk: Desk, qtbot: QtBot) ->
     assert desk.page.panel.gave_up.isVisible()
     desk.edit("context", 8192)
     assert not desk.page.panel.gave_up.isVisible()
+
+
+def test_sentences_without_values_are_marked_as_they_are_made() -> None:
+    root = Path(__file__).resolve().parents[3] / "app"
+    made = (root / "forecast" / "fit.py", root / "service" / "engine" / "llama" / "dry_run.py")
+    source = "".join(path.read_text(encoding="utf-8") for path in made)
+    assert all(f'"{plain}"' in source for plain in PLAIN)

@@ -29,6 +29,12 @@ _PARTS = (
 )
 # What a sentence may name as the largest part (`app/forecast/verdict.py`), marked here for translation.
 LARGEST = (mark("weights"), mark("compute buffers"), mark("adapters"), mark("driver and program"))
+# Whole sentences of a forecast without values, which extraction does not find where they are made.
+PLAIN = (
+    mark("llama.cpp turns flash attention off for this model and these cache types."),
+    mark("No settings make this model fit here. Close other programs, or choose a smaller file."),
+    mark("Everything fits as it is; nothing was given up."),
+)
 _MOST_DOTS = 24
 
 
