@@ -52,7 +52,9 @@ class Button(_Pressable):
         self._keys = keys
         self._height = theme().metric("control_compact" if compact else "control")
         self.setFont(theme().font("control"))
-        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
+        # The keys give way where there is no room; the word does not.
+        across = QSizePolicy.Policy.Preferred if keys else QSizePolicy.Policy.Minimum
+        self.setSizePolicy(across, QSizePolicy.Policy.Fixed)
         self.setText(text)
 
     @property
@@ -90,7 +92,12 @@ class Button(_Pressable):
         return QSize(width, self._height)
 
     def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
+        return self.sizeHint() - QSize(self._keys_width(), 0)
+
+    @property
+    def keys_shown(self) -> bool:
+        """Whether there is room for the shortcut after the word."""
+        return bool(self._keys) and self.width() >= self.sizeHint().width()
 
     def _look(self, look: Theme) -> tuple[QColor | None, QColor | None, QColor]:
         """Return fill, border and text colour of the present state."""
@@ -128,7 +135,8 @@ class Button(_Pressable):
         else:
             draw_box(painter, box, radius=radius, fill=fill, border=border)
         text_width = QFontMetrics(self.font()).horizontalAdvance(self.text())
-        content = text_width + self._keys_width() + (22 if self._icon_name and text_width else 0)
+        keys_width = self._keys_width() if self.keys_shown else 0
+        content = text_width + keys_width + (22 if self._icon_name and text_width else 0)
         if self._icon_name and not text_width:
             content = 16
         left = (self.width() - content) / 2
@@ -139,12 +147,12 @@ class Button(_Pressable):
         painter.setPen(color)
         vertical = int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft)
         painter.drawText(QRectF(left, 0, text_width + 2, self.height()), vertical, self.text())
-        if self._keys:
+        if self.keys_shown:
             quiet = QColor(color)
             quiet.setAlphaF(0.75)
             painter.setPen(quiet)
             painter.setFont(look.font("caption"))
-            area = QRectF(left + text_width + 8, 0, self._keys_width(), self.height())
+            area = QRectF(left + text_width + 8, 0, keys_width, self.height())
             painter.drawText(area, vertical, self._keys)
 
 

@@ -56,7 +56,7 @@ class Banner(QWidget):
         self._actions.setSpacing(4)
         row.addLayout(self._actions)
         self.buttons: list[Button] = []
-        self._close = IconButton("close", tr("Close"), icon_size=12)
+        self._close = IconButton("close", tr("Close"), self, icon_size=12)
         self._close.setVisible(closable)
         self._close.clicked.connect(self.closed)
         row.addWidget(self._close)

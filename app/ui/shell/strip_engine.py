@@ -174,7 +174,7 @@ class PresetCell(Cell):
 
     def least_width(self) -> int:
         # Short names stand whole; a long one is free text and may be cut.
-        return max(super().least_width(), min(self.combo.sizeHint().width(), 116) + 24)
+        return max(super().least_width(), min(self.combo.sizeHint().width(), 124) + 24)
 
     def _fill(self) -> None:
         self.combo.set_options([(preset.name, preset.name) for preset in self._state.presets])

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QFocusEvent, QWheelEvent
+from PySide6.QtGui import QAccessible, QFocusEvent, QFontMetrics, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.shared.settings import Stage
@@ -709,3 +709,19 @@ def test_everything_repaints_with_the_theme(qtbot: QtBot, qapp: QApplication) ->
     QApplication.processEvents()
     same = [type(w).__name__ for w, before in zip(widgets, dark, strict=True) if w.grab().toImage() == before]
     assert same == []
+
+
+def test_the_keys_of_a_button_give_way_before_its_word(themed: QApplication, qtbot: QtBot) -> None:
+    host = QWidget()
+    qtbot.addWidget(host)
+    row = QHBoxLayout(host)
+    row.setContentsMargins(0, 0, 0, 0)
+    button = Button("Отправить новой ветвью", kind="primary", keys="Ctrl+Enter")
+    row.addWidget(button)
+    host.resize(button.sizeHint().width(), 40)
+    host.show()
+    assert button.keys_shown
+    host.resize(button.minimumSizeHint().width(), 40)
+    qtbot.waitUntil(lambda: button.width() < button.sizeHint().width())
+    assert not button.keys_shown
+    assert button.width() >= QFontMetrics(button.font()).horizontalAdvance(button.text()) + 24

@@ -134,6 +134,12 @@ class FakeClient:
     def remove_remote(self, name: str) -> None:
         self.servers = [server for server in self.servers if server.name != name]
 
+    def chats(self) -> tuple[Chat, ...]:
+        return ()
+
+    def folders(self) -> tuple[Any, ...]:
+        return ()
+
     def search_chats(self, query: str) -> tuple[SearchHit, ...]:
         return self.hits
 

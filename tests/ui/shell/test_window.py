@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from app.shared.chats import SearchHit
 from app.shared.engine import EngineStatus, LoadedModel
-from app.shared.errors import EngineDied, ModelFileMissing, OutOfMemory, StorageFailed
+from app.shared.errors import EngineDied, ModelFileMissing, OutOfMemory, ServiceUnreachable, StorageFailed
 from app.shared.events import Problem, Telemetry
 from app.ui.controls import Label
 from app.ui.i18n import Language, language, set_language
@@ -370,3 +370,35 @@ def test_tab_stops_at_the_banner_after_the_strip_and_at_the_page_on_screen(
     items = [stop for stop in stops if window.rail.isAncestorOf(stop)]
     assert items == [window.rail.item("settings")]
     assert all(names), "everything that Tab stops at has a name"
+
+
+def test_no_page_opens_a_window_of_its_own_while_it_is_built(stage: Stage, qtbot: QtBot) -> None:
+    """A part shown before it has its place is a window for a moment, and takes the keyboard along."""
+    shown: list[str] = []
+
+    class Watch(QObject):
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+                shown.append(f"{type(watched).__name__} {watched.accessibleName()}")
+            return False
+
+    for asked in (
+        "forecast",
+        "forecast_error",
+        "anatomy",
+        "telemetry",
+        "markers",
+        "answers",
+    ):  # what the fake does not know
+        stage.client.errors[asked] = ServiceUnreachable("not here")
+    watch = Watch()
+    app = QApplication.instance()
+    assert app is not None
+    app.installEventFilter(watch)
+    try:
+        for page in ("presets", "monitor", "settings", "log", "chat"):
+            stage.window.show_page(page)
+            qtbot.wait(20)
+    finally:
+        app.removeEventFilter(watch)
+    assert shown == []

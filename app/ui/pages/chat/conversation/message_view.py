@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtGui import QContextMenuEvent, QTextCursor
 from PySide6.QtWidgets import QWidget
 
 from app.ui.controls import IconButton, Label, Menu
@@ -74,7 +74,7 @@ class MessageView(QWidget):
         self._show_parts()
         self.resized.emit()
         self.editor.area.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        self.editor.area.selectAll()
+        self.editor.area.moveCursor(QTextCursor.MoveOperation.End)  # a slip of a key must not replace it all
 
     def end_editing(self) -> None:
         """Take the editor away."""
