@@ -335,7 +335,9 @@ class SettingRow(Card):
 
     def _words(self) -> str:
         knob = self.knob
-        told = f"<b>{html.escape(tr('What it changes.'))}</b> {html.escape(tr(knob.changes))}"
+        # The extraction of phrases does not look into f-strings, so these two stand outside.
+        changes, believed = tr("What it changes."), tr("What people believe.")
+        told = f"<b>{html.escape(changes)}</b> {html.escape(tr(knob.changes))}"
         if knob.belief:
-            told += f" <b>{html.escape(tr('What people believe.'))}</b> {html.escape(tr(knob.belief))}"
+            told += f" <b>{html.escape(believed)}</b> {html.escape(tr(knob.belief))}"
         return told

@@ -51,7 +51,8 @@ class SettingsForm(QWidget):
         self.view.setWidgetResizable(True)
         self.view.setFrameShape(QFrame.Shape.NoFrame)
         self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.view.setWidget(self._content())
+        self._inside = self._content()
+        self.view.setWidget(self._inside)
         self.view.viewport().setAutoFillBackground(False)
         self.view.verticalScrollBar().valueChanged.connect(self._follow)
         column.addWidget(self.view, 1)
@@ -115,6 +116,10 @@ class SettingsForm(QWidget):
         """Put a widget of the page's under a knob's row."""
         column = self._column
         column.insertWidget(column.indexOf(self.rows[key]) + 1, widget)
+
+    def needed_width(self) -> int:
+        """Return the width in pixels below which rows would be cut off."""
+        return self._inside.minimumSizeHint().width() + self.view.verticalScrollBar().sizeHint().width()
 
     def show_setting(self, key: str) -> bool:
         """Bring a knob on screen and put the focus on it; False for an unknown one."""

@@ -142,11 +142,15 @@ def test_a_narrow_window_has_a_button_and_a_dialog(page: PresetsPage, qtbot: QtB
 
 
 def test_the_column_never_squeezes_the_form(page: PresetsPage) -> None:
-    for width in (1440, 1500, 1600, 1848, 2400):
+    beside = []
+    for width in (1440, 1500, 1560, 1700, 1848, 2400):
         page.resize(width, 800)
+        assert page.anatomy.isVisible() != page.anatomy_button.isVisible()
         if page.anatomy.isVisible():
-            assert 280 <= page.anatomy.width() <= 520
-            assert page.form.width() >= 520
+            beside.append(width)
+            assert page.anatomy.view.needed_width() <= page.anatomy.width() <= 520
+            assert page.form.width() >= page.form.needed_width()
+    assert beside[-3:] == [1700, 1848, 2400] and 1440 not in beside
 
 
 def test_yarn_that_fits_the_context_is_one_click(page: PresetsPage) -> None:

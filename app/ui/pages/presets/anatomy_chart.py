@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui.i18n import mark, number, tr
 from app.ui.theme import theme
 
-AXIS_WIDTH, AXIS_HEIGHT, TOP = 44, 18, 16
+AXIS_HEIGHT, TOP = 18, 16
 NARROWEST_BAR = 4.0
 MOST_TICKS = 4  # parts; one tick more with zero
 _SIZES = ((1e9, mark("{count} B")), (1e6, mark("{count} M")), (1e3, mark("{count} k")))
@@ -38,6 +38,7 @@ class ActiveChart(QWidget):
         self._trained: int | None = None
         self._chosen: int | None = None
         self._pointed: int | None = None
+        self._axis = 0  # the width of the longest tick's words, and the gap after them
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -50,6 +51,8 @@ class ActiveChart(QWidget):
     def show_amounts(self, amounts: Sequence[int], *, trained: int | None, chosen: int | None) -> None:
         """Show the parameters at k = 1, 2, …; `trained` is marked, `chosen` lit."""
         self._amounts, self._trained, self._chosen, self._pointed = tuple(amounts), trained, chosen, None
+        metrics = QFontMetrics(theme().font("caption"))
+        self._axis = max((metrics.horizontalAdvance(_short(tick)) for tick in self.ticks()), default=0) + 8
         self.setAccessibleDescription(
             "; ".join(
                 tr("{experts} experts: {amount}", experts=k, amount=count_words(amounts[k - 1]))
@@ -76,7 +79,7 @@ class ActiveChart(QWidget):
     # inside
 
     def _area(self) -> QRectF:
-        return QRectF(self.rect()).adjusted(AXIS_WIDTH, TOP, -1, -AXIS_HEIGHT)
+        return QRectF(self.rect()).adjusted(self._axis, TOP, -1, -AXIS_HEIGHT)
 
     def _left(self, k: int) -> float:
         area = self._area()
@@ -142,7 +145,7 @@ class ActiveChart(QWidget):
             y = round(self._y(tick))
             painter.fillRect(QRectF(area.left(), y, area.width(), 1), look.color("line"))
             painter.setPen(look.color("text3"))
-            box = QRectF(0, y - 8, AXIS_WIDTH - 8, 16)
+            box = QRectF(0, y - 8, self._axis - 8, 16)
             painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, _short(tick))
 
     def _paint_bars(self, painter: QPainter, width: float) -> None:

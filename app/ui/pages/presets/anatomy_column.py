@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from app.models.anatomy_tensors import Anatomy
     from app.shared.errors import PultError
 
-NARROWEST, WIDEST = 280, 520
-FORM_NEEDS = 520  # what the form keeps before the column gets more than its least
+NARROWEST, WIDEST = 264, 520
 MOST_KEPT = 16
 
 
@@ -50,11 +49,15 @@ class AnatomyColumn(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(self._width, super().sizeHint().height())
 
-    def set_room(self, width: int) -> bool:
-        """Take the pixels that form and anatomy share; too few, or 0, hide the column. Return whether it is shown."""
-        fits = width >= NARROWEST + FORM_NEEDS
+    def set_room(self, width: int, *, form: int) -> bool:
+        """Take the pixels that form and anatomy share, of which the form needs `form`; too few hide the column.
+
+        Return whether it is shown.
+        """
+        least = max(NARROWEST, self.view.needed_width())
+        fits = width >= least + form
         if fits:
-            self._width = min(max(width - theme().metric("form_max") - 24, NARROWEST), WIDEST)
+            self._width = min(max(width - theme().metric("form_max") - 24, least), WIDEST)
             self.setMaximumWidth(
                 self._width
             )  # and no least width, or the window could not be made narrow again

@@ -109,6 +109,10 @@ class AnatomyView(Surface):
         widgets = [widget for item in items if item is not None and (widget := item.widget()) is not None]
         return [widget.accessibleName() for widget in widgets]
 
+    def needed_width(self) -> int:
+        """Return the width in pixels below which something would be cut off."""
+        return self._inside.minimumSizeHint().width() + 1
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         columns_change = (event.size().width() >= TWO_COLUMNS) != (event.oldSize().width() >= TWO_COLUMNS)
@@ -118,7 +122,7 @@ class AnatomyView(Surface):
     # inside
 
     def _build(self) -> None:
-        inside = QWidget()
+        inside = self._inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(16, 16, 16, 24)
         column.setSpacing(16)

@@ -108,7 +108,8 @@ class PresetsPage(Page):
         self.list.setFixedWidth(theme().width("list_width", "presets", wide=wide))
         self.panel.setFixedWidth(theme().width("panel_width", "forecast", wide=wide))
         room = self.width() - self.list.width() - self.panel.width()
-        self.anatomy_button.setVisible(not self.anatomy.set_room(room if wide else 0))
+        beside = self.anatomy.set_room(room if wide else 0, form=self.form.needed_width())
+        self.anatomy_button.setVisible(not beside)
         super().resizeEvent(event)
 
     # building
