@@ -18,6 +18,7 @@ COMMANDS = {
     "forecast": "what a model would take of memory, and settings that fit",
     "presets": "list, show and check presets",
     "models": "known GGUF files, and what a file holds",
+    "anatomy": "a model's shape, and what works on one token",
     "chats": "list, export and import chats",
     "telemetry": "VRAM, RAM, power, tokens/s",
 }

@@ -21,6 +21,8 @@ def test_anatomy_as_a_table(model_file: str, capsys: pytest.CaptureFixture[str])
 def test_anatomy_as_json_at_a_chosen_k(model_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "anatomy", model_file, "--experts", "5", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert main(["anatomy", model_file, "--experts", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
     assert told["at"] == told["active"][4] and told["at"]["experts"] == 5
     assert sum(part["parameters"] for part in told["parts"]) == told["parameters"]
 
