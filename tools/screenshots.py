@@ -39,6 +39,43 @@ QUESTIONS = {
 }
 
 
+# A conversation as a large model writes it: the guide is too small for tables and code. Taken in by the import that
+# anybody can use; the figures are arithmetic on the shape that the question names.
+WRITTEN = """# KV cache of the 30B-A3B
+
+<!-- pult:user -->
+## User
+
+How much memory does the KV cache of Qwen3-30B-A3B take at 8k, 32k and 128k? Give me a function that I can reuse.
+
+<!-- pult:assistant -->
+## Assistant
+
+It grows linearly with the context. This model has 48 attention layers with 4 KV heads of 128 values, so at f16 one \
+token takes **96 KiB**.
+
+```python
+def kv_bytes(n_ctx: int, layers: int = 48, kv_heads: int = 4, head_dim: int = 128, bytes_per_value: float = 2) -> int:
+    \"\"\"KV cache of a dense-attention model, in bytes: K and V of every layer.\"\"\"
+    n_ctx = -(-n_ctx // 256) * 256  # llama.cpp pads to 256
+    return round(n_ctx * layers * kv_heads * head_dim * 2 * bytes_per_value)
+```
+
+| Context | f16 | q8_0 | q4_0 |
+|--------:|----:|-----:|-----:|
+| 8,192 | 768 MiB | 408 MiB | 216 MiB |
+| 32,768 | 3.00 GiB | 1.59 GiB | 0.84 GiB |
+| 131,072 | 12.0 GiB | 6.38 GiB | 3.38 GiB |
+
+Quantising V needs flash attention. Changing the number of experts does not change any of these numbers.
+
+<!-- pult:thought -->
+### Thought
+
+K and V: 48 layers, 4 KV heads of 128 values, 2 bytes each. 48 * 4 * 128 * 2 * 2 = 98,304 bytes a token.
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -184,8 +221,15 @@ def with_chats(window, model, questions, until, wait) -> None:  # type: ignore[n
         wait(0.5)
         until(lambda: window.state.engine.status == "ready", 120, "the answer")
         wait(0.5)
-    window.context.operations.run(window, lambda client: client.change_chat(chats[-1], pinned=True))
-    window.reveal("chat", "chat", chats[-1])
+    taken: list[str] = []
+    window.context.operations.run(
+        window,
+        lambda client: client.import_chats(WRITTEN, format="markdown")[0].id,
+        done=taken.append,
+    )
+    until(lambda: bool(taken), 20, "the written conversation")
+    window.context.operations.run(window, lambda client: client.change_chat(taken[0], pinned=True))
+    window.reveal("chat", "chat", taken[0])
     wait(1.0)
 
 

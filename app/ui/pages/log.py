@@ -112,6 +112,7 @@ class LogPage(Page):
         self.view.setFont(theme().font("code"))
         self.view.setAccessibleName(tr("Log lines"))
         self.view.document().setDocumentMargin(12)
+        self.view.setViewportMargins(12, 0, 0, 0)  # lines begin under the title
         self.view.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from app.shared.history import History
-from app.shared.units import GIB
+from app.shared.units import GIB, MIB
 from app.ui.charts import Trace, Track
 from app.ui.i18n import memory, number, percent, tr
 
@@ -244,11 +244,13 @@ def _processes() -> Track:
         for role in PROCESSES[1:]:
             value = history.latest(role + ".rss")
             if value is not None:
-                parts.append(f"{names[role]} {memory(value)}")
+                parts.append(f"{names[role]} {number(round(value / MIB))}")
+        # One unit for both, whole: the line has the room of the head and values must not be cut.
+        line = f"{', '.join(parts)} {tr('MiB')}" if parts else ""
         own = history.latest("engine.rss")
         if own is None:
-            return NOTHING, "", ", ".join(parts)
-        return number(own / GIB, decimals=2), tr("GiB, engine"), ", ".join(parts)
+            return NOTHING, "", line
+        return number(own / GIB, decimals=2), tr("GiB, engine"), line
 
     return Track(
         key="processes",
