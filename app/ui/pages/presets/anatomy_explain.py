@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.models.hf_config import ExplainedLine, Explanation
 
 WAIT_MS = 300  # after the last letter typed
-MOST_SHOWN = 300
+MOST_SHOWN = 150  # 300 took 13 ms to lay out
 MOST_BYTES = 32_000_000
 _WORDS = (mark("yes"), mark("no"), mark("none"))
 
