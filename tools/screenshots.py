@@ -55,7 +55,7 @@ It grows linearly with the context. This model has 48 attention layers with 4 KV
 token takes **96 KiB**.
 
 ```python
-def kv_bytes(n_ctx: int, layers: int = 48, kv_heads: int = 4, head_dim: int = 128, bytes_per_value: float = 2) -> int:
+def kv_bytes(n_ctx, layers=48, kv_heads=4, head_dim=128, bytes_per_value=2):
     \"\"\"KV cache of a dense-attention model, in bytes: K and V of every layer.\"\"\"
     n_ctx = -(-n_ctx // 256) * 256  # llama.cpp pads to 256
     return round(n_ctx * layers * kv_heads * head_dim * 2 * bytes_per_value)
