@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -81,8 +82,18 @@ def model_card(path: Path) -> ModelCard:
         return ModelCard(path=str(path), name=path.stem, file_bytes=size, problem=error.info())
 
 
-def read_card(path: Path) -> ModelCard:
-    """Return the card of a whole, readable model; raises `ModelFileMissing` or `ModelUnreadable`."""
+@dataclass(frozen=True)
+class WholeModel:
+    """All parts of a model, each checked to hold what its header promises. Bytes and tensors of all parts together."""
+
+    first: GgufHeader
+    tensors: list[TensorInfo]
+    file_bytes: int
+    parts: tuple[Path, ...]
+
+
+def read_whole(path: Path) -> WholeModel:
+    """Read the headers of a model's files; raises `ModelFileMissing` or `ModelUnreadable` with the reason."""
     parts = split_parts(path)
     first = read_header(parts[0] if parts[0].exists() else path)
     if first.architecture is None:
@@ -94,7 +105,7 @@ def read_card(path: Path) -> ModelCard:
         try:
             header = read_header(part)
         except ModelFileMissing:
-            raise ModelUnreadable(
+            raise ModelFileMissing(
                 "{name} is one of {count} parts and {missing} is not beside it. Put all parts into one folder.",
                 name=path.name,
                 count=len(parts),
@@ -103,7 +114,13 @@ def read_card(path: Path) -> ModelCard:
         _check_whole(header)
         tensors += header.tensors
         total += header.file_bytes
-    return _card(first, tensors, total, parts)
+    return WholeModel(first, tensors, total, parts)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return the card of a whole, readable model; raises `ModelFileMissing` or `ModelUnreadable`."""
+    whole = read_whole(path)
+    return _card(whole.first, whole.tensors, whole.file_bytes, whole.parts)
 
 
 def _card(header: GgufHeader, tensors: list[TensorInfo], total: int, parts: tuple[Path, ...]) -> ModelCard:

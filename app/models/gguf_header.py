@@ -116,7 +116,8 @@ def read_header(path: Path) -> GgufHeader:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise ModelUnreadable("{name} is not a file. Choose a GGUF file.", name=path.name)
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise ModelUnreadable("{name} is {kind}. Choose a GGUF file.", name=path.name, kind=kind)
         with path.open("rb") as file:
             return _Reader(path, file, size).header()
     except FileNotFoundError:
@@ -140,7 +141,7 @@ class _Reader:
 
     def header(self) -> GgufHeader:
         if self._size == 0:
-            raise ModelUnreadable("{name} is empty. Download it again.", name=self._path.name)
+            raise ModelUnreadable("{name} is empty (0 bytes). Download it again.", name=self._path.name)
         self._magic()
         version = self._number(_U32)
         if version not in (2, 3):
@@ -182,7 +183,11 @@ class _Reader:
         if head.startswith((b"<!doctype", b"<html", b"<?xml")):
             what = "a web page: the download saved a login or error page"
         elif head.startswith(b"version https://git-lfs"):
-            what = "a Git LFS pointer, not the model itself"
+            what = "a Git LFS pointer, not the model itself: fetch the real file"
+        elif head.startswith(b"pk\x03\x04"):
+            what = "a zip archive (perhaps PyTorch weights), not a GGUF file"
+        elif head[:4] in (b"lmgg", b"tjgg", b"fmgg"):
+            what = "in the old GGML format, which llama.cpp no longer reads"
         else:
             what = f"not a GGUF file (it begins with {self._data[:4]!r})"
         raise ModelUnreadable("{name} is {what}. Choose another file.", name=self._path.name, what=what)

@@ -144,7 +144,8 @@ def test_a_prompt_longer_than_the_context_fails_on_its_message(services: Service
 def test_however_the_worker_ends_all_else_stays(
     services: Services, model: Path, monkeypatch: pytest.MonkeyPatch, fault: str, phase: str
 ) -> None:
-    monkeypatch.setenv("PULT_HANG_SECONDS", "1")
+    if fault == "hang":
+        monkeypatch.setenv("PULT_HANG_SECONDS", "2")
     monkeypatch.setenv("PULT_FAULT", f"{fault}:{phase}")
     answer = load(services, model)
     sentence: str | None
@@ -167,6 +168,7 @@ def test_however_the_worker_ends_all_else_stays(
     words = {"sigsegv": "crashed", "sigabrt": "gave up", "sigkill": "ended", "hang": "no step"}
     assert words[fault] in sentence
     monkeypatch.delenv("PULT_FAULT")
+    monkeypatch.delenv("PULT_HANG_SECONDS", raising=False)
     check_all_is_well(services, model)
 
 

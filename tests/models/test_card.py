@@ -89,7 +89,7 @@ def test_wrong_files_get_a_sentence(tmp_path: Path, content: bytes, words: str) 
 def test_a_missing_file_and_a_folder_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelFileMissing):
         read_card(tmp_path / "gone.gguf")
-    with pytest.raises(ModelUnreadable, match="not a file"):
+    with pytest.raises(ModelUnreadable, match="is a folder"):
         read_card(tmp_path)
     assert model_card(tmp_path / "nul\x00.gguf").problem is not None
 
@@ -118,7 +118,7 @@ def test_split_models_are_summed_and_missing_parts_named(tiny: Path, tmp_path: P
     whole = tiny.read_bytes()
     first, second = tmp_path / "m-00001-of-00002.gguf", tmp_path / "m-00002-of-00002.gguf"
     first.write_bytes(whole)
-    with pytest.raises(ModelUnreadable, match=r"m-00002-of-00002\.gguf is not beside it"):
+    with pytest.raises(ModelFileMissing, match=r"m-00002-of-00002\.gguf is not beside it"):
         read_card(first)
     second.write_bytes(whole)
     card = read_card(second)

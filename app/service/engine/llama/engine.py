@@ -353,7 +353,10 @@ class LlamaEngine:
             return nullcontext()
         wanted = values.whole("experts") or trained
         asked = question(header, context, wanted=wanted, gpu=native.can_offload())
-        return Study(asked, self._log)
+        return Study(asked, self._log, self._lives)
+
+    def _lives(self) -> None:
+        self.pulse.steps += 1
 
     def _check_experts(
         self, header: ModelHeader, values: Values, study: Study | None, stop: StopFlag

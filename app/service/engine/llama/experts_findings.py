@@ -12,14 +12,16 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import llama_cpp
 
+from app.models.gguf_header import split_parts
 from app.service.engine.base import StopFlag
-from app.service.engine.llama.gguf_file import ModelHeader, split_parts
+from app.service.engine.llama.gguf_file import ModelHeader
 from app.service.engine.llama.live_experts import Findings, Layout
 from app.service.engine.llama.native import EngineLog
 from app.service.engine.llama.parameters import KV_TYPES, ContextParameters
@@ -88,11 +90,15 @@ def question(header: ModelHeader, context: ContextParameters, *, wanted: int, gp
 
 
 class Study:
-    """One question under way, beside the loading of the weights. Leaving it ends the child."""
+    """One question under way, beside the loading of the weights. Leaving it ends the child.
 
-    def __init__(self, asked: Question, log: EngineLog) -> None:
+    `alive` is called while it is waited for, which has a limit of its own: a slow machine must not look like a hang.
+    """
+
+    def __init__(self, asked: Question, log: EngineLog, alive: Callable[[], None] = lambda: None) -> None:
         self._asked = asked
         self._log = log
+        self._alive = alive
         self._child: subprocess.Popen[bytes] | None = None
         self._lines: list[bytes] = []
         self._reader: threading.Thread | None = None
@@ -162,6 +168,7 @@ class Study:
                 raise Cancelled("Loading {name} was cancelled.", name=Path(self._asked.path).name)
             reader.join(0.02)
             waited += 0.02
+            self._alive()
         if reader.is_alive():
             return Findings(reason=f"trying it out took over {_PATIENCE_SECONDS:.0f} seconds")
         status = child.wait()
