@@ -1,12 +1,11 @@
 """Answers being written into chats: one thread each, from the engine to the store and to everyone who listens.
 
-The words that have come are never lost to anything but the loss of this process: they are saved every quarter of a second
-and after each sentence, kept in memory while the disk is full, and a failure is a sentence on the message it belongs to.
+Words are on disk before anyone sees them, so that the loss of this process costs at most the piece in flight; while the disk is
+full they are kept in memory. A failure is a sentence on the message it belongs to.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 import uuid
@@ -40,10 +39,10 @@ if TYPE_CHECKING:
     from app.service.log_book import LogBook
     from app.service.telemetry.sampler import Sampler
 
-SAVE_SECONDS = 0.25
+# Every piece is on disk before anyone sees it; only texts so long that rewriting them would load the disk wait a little.
+SAVE_CHARACTERS_PER_SECOND = 4_000_000
 PUBLISH_SECONDS = 1 / 60
 RETRY_SECONDS = 2.0
-_SENTENCE_END = re.compile(r"[.!?…:;。！？\n]\s*$")
 
 EndState = Literal["done", "stopped", "failed"]
 
@@ -234,12 +233,13 @@ class Answers:
         writing.tokens += delta.tokens
         writing.last = delta
         now = time.monotonic()
-        if now - writing.published >= PUBLISH_SECONDS:
-            self._say(writing)
-        due = now - writing.saved
-        if due >= SAVE_SECONDS or (due >= SAVE_SECONDS / 5 and _SENTENCE_END.search(delta.text)):
+        length = len(writing.text) + len(writing.thought)
+        pause = RETRY_SECONDS / 4 if writing.save_failed else length / SAVE_CHARACTERS_PER_SECOND
+        if now - writing.saved >= pause:
             writing.saved = now
             self._save(writing)
+        if now - writing.published >= PUBLISH_SECONDS:
+            self._say(writing)
 
     def _say(
         self, writing: _Writing, *, prefill: float | None = None, timings: Timings | None = None
