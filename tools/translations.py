@@ -5,8 +5,8 @@
     tools/translations.py check      fail if anything is missing, fuzzy, stale or has other {values} than the source
     tools/translations.py missing    print what is not translated yet
 
-Phrases are `tr`, `ntr` and `mark` in app/ui, the words of the settings table, and the sentence templates of errors
-anywhere in app/.
+Phrases are `tr`, `ntr` and `mark` in app/ui, the words of the settings table, the sentence templates of errors
+anywhere in app/, the notes the service sends, what an unreadable file is, and the reasons of the shipped presets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "resources" / "translations" / "ru" / "LC_MESSAGES"
 PO, MO = FOLDER / "pult.po", FOLDER / "pult.mo"
 KEYWORDS = {"tr": None, "ntr": (1, 2), "mark": None}
+PRESETS = ROOT / "presets"
+NOTE_MAKERS = ("_why_not", "note")  # functions that return a note
+RELOADING = "Experts per token change by loading again: {reason}."
 TABLE_WORDS = ("label", "changes", "belief", "automatic", "unit", "detail")
 SENTENCE = re.compile(r"[A-ZА-Я“{].*\.", re.DOTALL)
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -123,6 +127,81 @@ def refused_values(tree: ast.AST) -> Iterator[str]:
                 yield "{label} is {value}. " + what + "."
 
 
+def targets(node: ast.Assign) -> Iterator[str]:
+    """Yield the names and attributes assigned to."""
+    for target in node.targets:
+        for part in target.elts if isinstance(target, ast.Tuple) else (target,):
+            if isinstance(part, ast.Name | ast.Attribute):
+                yield part.id if isinstance(part, ast.Name) else part.attr
+
+
+def constants(node: ast.expr | None) -> Iterator[str]:
+    """Yield the texts a value may be, in conditions, alternatives, tuples and tables too."""
+    match node:
+        case ast.BoolOp(values=values) | ast.Tuple(elts=values):
+            for value in values:
+                yield from constants(value)
+        case ast.Dict(values=entries):
+            for entry in entries:
+                yield from constants(entry)
+        case ast.expr():
+            yield from strings(node)
+
+
+def notes(tree: ast.AST) -> Iterator[str]:
+    """Yield the sentences the service sends as notes: on the GPUs, the sampler, the switch of experts."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and any(
+            name.lower().endswith(("note", "notes")) for name in targets(node)
+        ):
+            found = constants(node.value)
+        elif isinstance(node, ast.FunctionDef) and node.name in NOTE_MAKERS:
+            returned = (part.value for part in ast.walk(node) if isinstance(part, ast.Return))
+            found = (text for value in returned for text in constants(value))
+        elif isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            found = (
+                text
+                for key, value in pairs
+                if (constant(key) or "").endswith("_note")
+                for text in constants(value)
+            )
+        else:
+            continue
+        yield from (text for text in found if SENTENCE.fullmatch(text))
+
+
+def switch_reasons(tree: ast.AST) -> Iterator[str]:
+    """Yield why the number of experts cannot be switched live, as `LiveExperts.note` says it, and by itself."""
+    for node in ast.walk(tree):
+        found: Iterator[str] = iter(())
+        if isinstance(node, ast.Call) and called(node) == "SwitchRefused" and node.args:
+            found = strings(node.args[0])
+        elif isinstance(node, ast.keyword) and node.arg == "reason":
+            found = strings(node.value)
+        elif isinstance(node, ast.Assign) and "reason" in targets(node):
+            found = constants(node.value)
+        for reason in found:
+            if reason:
+                yield reason
+                yield RELOADING.format(reason=reason)
+
+
+def kinds_of_file(tree: ast.AST) -> Iterator[str]:
+    """Yield what a file that is no model may be."""
+    for node in ast.walk(tree):
+        assigned = isinstance(node, ast.Assign) and {"what", "kind"} & set(targets(node))
+        given = isinstance(node, ast.keyword) and node.arg in ("what", "kind")
+        if (assigned or given) and isinstance(node, ast.Assign | ast.keyword):
+            yield from strings(node.value)
+
+
+def preset_reasons(path: Path) -> Iterator[str]:
+    description = tomllib.loads(path.read_text(encoding="utf-8")).get("description")
+    if isinstance(description, str) and description:
+        yield description
+
+
 def table_words(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -154,6 +233,18 @@ def extract() -> Phrases:
         if path.name == "settings.py":
             for text in refused_values(tree):
                 phrases.add(text, path)
+        if path.is_relative_to(ROOT / "app" / "service"):
+            for text in notes(tree):
+                phrases.add(text, path)
+        if path.name in ("live_experts.py", "experts_findings.py"):
+            for text in switch_reasons(tree):
+                phrases.add(text, path)
+        if path.name == "gguf_header.py":
+            for text in kinds_of_file(tree):
+                phrases.add(text, path)
+    for path in sorted(PRESETS.glob("*.toml")):
+        for text in preset_reasons(path):
+            phrases.add(text, path)
     return phrases
 
 

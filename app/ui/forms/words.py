@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from app.shared.engine import SettingValue
 from app.shared.settings import Group, Setting, settings
-from app.ui.i18n import mark, number, tr
+from app.ui.i18n import mark, ntr, number, tr
+
+if TYPE_CHECKING:
+    from app.shared.presets import Preset
 
 GROUP_TITLES: Mapping[Group, str] = {
     Group.MODEL: mark("Model and memory"),
@@ -48,6 +52,11 @@ def value_words(knob: Setting, value: SettingValue | None) -> str:
     return words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 1] + "…"
 
 
+def preset_reason(preset: Preset) -> str:
+    """Return a preset's reason: a shipped one's in the language in force, a person's own as it was written."""
+    return tr(preset.description) if preset.shipped else preset.description
+
+
 def summary(values: Mapping[str, SettingValue]) -> str:
     """Return a preset in a few words: its context, then what stands out."""
     table = settings()
@@ -70,7 +79,7 @@ def _said(key: str, values: Mapping[str, SettingValue]) -> str:
         case "moe_cpu_layers":
             return tr("experts in RAM")
         case "experts":
-            return tr("{count} experts", count=amount)
+            return ntr("{n} expert", "{n} experts", value) if isinstance(value, int) else amount
         case "rope_scaling":
             factor = values.get("yarn_factor", settings()["yarn_factor"].default)
             return f"YaRN ×{number(factor)}" if value == "yarn" and isinstance(factor, (int, float)) else ""
@@ -85,6 +94,6 @@ def _said(key: str, values: Mapping[str, SettingValue]) -> str:
         case "presence_penalty":
             return tr("presence {value}", value=amount)
         case "threads":
-            return tr("{count} threads", count=amount)
+            return ntr("{n} thread", "{n} threads", value) if isinstance(value, int) else amount
         case _:
             return amount

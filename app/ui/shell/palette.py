@@ -177,10 +177,12 @@ class Palette(Overlay):
             )
 
     def _preset_rows(self) -> Iterable[Row]:
+        from app.ui.forms.words import preset_reason
+
         for preset in self._context.state.presets:
             yield Row(
                 title=preset.name,
-                detail=preset.description,
+                detail=preset_reason(preset),
                 icon="presets",
                 run=partial(self._reveal, "presets", "preset", preset.name),
             )

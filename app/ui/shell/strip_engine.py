@@ -153,6 +153,7 @@ class ModelCell(Cell):
             model.description or model.name,
             model.path or model.remote_url or "",
             ", ".join(model.devices),
+            tr(model.sampling_note) if model.sampling_note else "",
         ]
         return "\n".join(line for line in lines if line)
 
@@ -259,7 +260,9 @@ class ExpertsCell(Cell):
         self.slider.set_tick(model.experts_trained)
         self.total.setText(tr("of {count}", count=model.experts))
         self.value.setToolTip(
-            tr("Acts with the next answer. Text that was read before keeps what it was read with.")
+            tr(model.experts_switch_note)
+            if model.experts_switch_note
+            else tr("Acts with the next answer. Text that was read before keeps what it was read with.")
             if model.switches_experts
             else tr("The model is loaded again for another number.")
         )

@@ -119,7 +119,7 @@ class MemoryCell(Cell):
                 number(used / unit_bytes, decimals=1), tr("of {size}", size=memory(total))
             )
         self.spark.set_values([memory_of(each)[0] for each in self._state.recent], top=total)
-        self.setToolTip(sample.gpu_note or "")
+        self.setToolTip(tr(sample.gpu_note) if sample.gpu_note else "")
 
 
 def memory_of(sample: TelemetrySample) -> tuple[int | None, int | None, str]:

@@ -67,7 +67,7 @@ def model_block(pointer: int) -> Any:
     """
     measure = _allocator_measure()
     if measure is None:
-        raise SwitchRefused(f"on {sys.platform} the size of a block of memory cannot be told")
+        raise SwitchRefused("on this system the size of a block of memory cannot be told")
     ranges = _writable_ranges()
     before = 2 * ctypes.sizeof(ctypes.c_size_t)  # the allocator keeps the size just before the block
     if not pointer or pointer % _WORD or not _inside(ranges, pointer - before, before + _WORD):

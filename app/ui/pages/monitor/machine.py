@@ -172,7 +172,7 @@ class HostRow(MachineRow):
         host = sample.host
         own = next((p for p in sample.processes if p.role == "engine"), None)
         self.name.setText(tr("no GPU"))
-        self.name.setToolTip(sample.gpu_note or "")
+        self.name.setToolTip(tr(sample.gpu_note) if sample.gpu_note else "")
         self.set_memory(
             host.memory_used_bytes,
             host.memory_total_bytes,

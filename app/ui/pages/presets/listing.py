@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from app.shared.presets import Preset
 from app.ui.controls import IconButton, SearchField, Surface
 from app.ui.controls.painting import draw_box
-from app.ui.forms.words import summary
+from app.ui.forms.words import preset_reason, summary
 from app.ui.i18n import error_sentence, tr
 from app.ui.theme import theme, themes
 
@@ -95,7 +95,7 @@ class PresetList(Surface):
                 preset
                 for preset in self._presets
                 if preset.shipped is shipped
-                and all(word in f"{preset.name} {preset.description}".casefold() for word in words)
+                and all(word in f"{preset.name} {preset_reason(preset)}".casefold() for word in words)
             ]
             if not fitting:
                 continue
@@ -124,7 +124,7 @@ class PresetList(Surface):
         if preset.name == self._loaded:
             told.append(tr("loaded"))
         item.setData(Qt.ItemDataRole.AccessibleTextRole, ", ".join(told))
-        item.setToolTip(preset.description if preset.problem is None else error_sentence(preset.problem))
+        item.setToolTip(preset_reason(preset) if preset.problem is None else error_sentence(preset.problem))
         return item
 
     def _current_changed(self, item: QListWidgetItem | None, _before: QListWidgetItem | None) -> None:

@@ -17,6 +17,7 @@ from app.shared.presets import Preset, preset_toml
 from app.ui.context import Page, WindowContext
 from app.ui.controls import Banner, Button, Dialog, ElidedLabel, IconButton, Menu, TextField, ask
 from app.ui.forms.settings_form import SettingsForm
+from app.ui.forms.words import preset_reason
 from app.ui.i18n import error_sentence, mark, tr
 from app.ui.pages.presets.anatomy_column import AnatomyColumn
 from app.ui.pages.presets.anatomy_explain import ExplainDialog
@@ -186,7 +187,7 @@ class PresetsPage(Page):
             self._current = preset if preset in names else next(iter(names), None)
         for name in [name for name in self.drafts if name in names]:
             saved = self._find(name)
-            if saved is not None and Draft(dict(saved.values), saved.description) == self.drafts[name]:
+            if saved is not None and Draft(dict(saved.values), preset_reason(saved)) == self.drafts[name]:
                 del self.drafts[name]
         self.panel.show_presets(presets)
         self._show_list()
@@ -238,7 +239,7 @@ class PresetsPage(Page):
             return
         draft = self.drafts.get(preset.name)
         values = draft.values if draft is not None else dict(preset.values)
-        reason = draft.reason if draft is not None else preset.description
+        reason = draft.reason if draft is not None else preset_reason(preset)
         if values != self.form.values() or reason != self.form.reason.text():
             self.form.set_values(values, reason)
         self._show_values()
@@ -304,7 +305,7 @@ class PresetsPage(Page):
             return
         draft = Draft(self.form.values(), self.form.reason.text())
         was = preset.name in self.drafts
-        if draft == Draft(dict(preset.values), preset.description):
+        if draft == Draft(dict(preset.values), preset_reason(preset)):
             self.drafts.pop(preset.name, None)
         else:
             self.drafts[preset.name] = draft
