@@ -126,7 +126,14 @@ class Answers:
         self._name_chat(chat_id, path)
         if going_on is None:
             message = self._chats.add(
-                chat_id, role="assistant", text="", parent_id=parent_id, state="writing"
+                chat_id,
+                role="assistant",
+                text="",
+                parent_id=parent_id,
+                facts=AnswerFacts(
+                    model=model.name, preset=model.preset
+                ),  # known even of an answer that is cut off
+                state="writing",
             )
         else:
             message = going_on.model_copy(update={"state": "writing"})
