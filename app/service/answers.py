@@ -136,7 +136,7 @@ class Answers:
                 state="writing",
             )
         else:
-            message = going_on.model_copy(update={"state": "writing"})
+            message = self._chats.reopen(going_on.id)
         most = merged.get("max_tokens")
         request = GenerateRequest(
             id=uuid.uuid4().hex,
@@ -152,8 +152,6 @@ class Answers:
             writing.shown_text, writing.shown_thought = len(writing.text), len(writing.thought)
         with self._lock:
             self._writing[message.id] = writing
-        if going_on is not None:
-            self._hub.publish(MessageChanged(message=message))
         writing.thread = threading.Thread(target=self._write, args=(writing,), name="answer", daemon=True)
         writing.thread.start()
         return message

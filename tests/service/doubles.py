@@ -82,6 +82,10 @@ class MemoryChats:
         )
         return self._keep(message)
 
+    def reopen(self, message_id: str) -> Message:
+        self._check_disk()
+        return self._keep(self.message(message_id).model_copy(update={"state": "writing"}))
+
     def write(self, message_id: str, *, text: str, thought: str | None) -> None:
         self._check_disk()
         self.writes += 1

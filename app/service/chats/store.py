@@ -248,6 +248,16 @@ class ChatStore:
         self._tell(added, chat)
         return added
 
+    def reopen(self, message_id: str) -> Message:
+        """Take an ended answer up again: it is being written from now on, and cut off if the service dies."""
+        base = self._base_of_message(message_id)
+        with base.writing() as db:
+            chat_id = str(tree.message_row(db, message_id)["chat_id"])
+            db.execute("UPDATE messages SET state = 'writing' WHERE id = ?", (message_id,))
+            message, chat = self._one(db, message_id), self._chat(db, base, chat_id)
+        self._tell(message, chat)
+        return message
+
     def write(self, message_id: str, *, text: str, thought: str | None) -> None:
         """Save an answer's progress; nobody is told, because the text itself is streamed."""
         with self._base_of_message(message_id).writing() as db:

@@ -202,3 +202,13 @@ def test_answers_since_a_time_come_oldest_first_and_limited(store: ChatStore) ->
         )
     assert [message.text for message in store.answers(limit=2)] == ["2", "3"]
     assert [message.text for message in store.answers(since=made[3].created_at)] == ["3"]
+
+
+def test_an_answer_taken_up_again_is_being_written_and_can_be_cut_off(store: ChatStore) -> None:
+    chat = store.create()
+    question = store.add(chat.id, role="user", text="why", parent_id=None)
+    answer = store.add(chat.id, role="assistant", text="because", parent_id=question.id, state="stopped")
+    assert store.reopen(answer.id).state == "writing"
+    assert store.message(answer.id).text == "because"
+    store.mark_cut_off()
+    assert store.message(answer.id).state == "cut_off"
