@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Language = Literal["en", "ru"]
 LANGUAGES: dict[Language, str] = {"en": "English", "ru": "Русский"}
-_WORDED_VALUES = frozenset({"label", "doing", "hint", "kind", "what", "reason"})
+_WORDED_VALUES = frozenset({"label", "doing", "hint", "kind", "what", "reason", "device"})
 NARROW_SPACE = "\u202f"
 NO_BREAK_SPACE = "\u00a0"
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QSizePolic
 
 from app.ui.controls.labels import ElidedLabel, Label
 from app.ui.controls.painting import draw_box, draw_hatch
-from app.ui.i18n import number, percent, tr
+from app.ui.i18n import ntr, number, percent, tr
 from app.ui.theme import theme
 
 
@@ -306,7 +306,7 @@ class ContextRing(QWidget):
         if used is not None and size is not None:
             words = tr("{used} of {size}", used=used, size=size)
         elif used is not None:
-            words = tr("{used} tokens", used=used)
+            words = ntr("{n} token", "{n} tokens", used)
         else:
             words = ""
         self._words.setText(words)

@@ -72,6 +72,7 @@ class SettingsForm(QWidget):
             row.set_value(values.get(key, row.knob.default))
         if self.reason.text() != reason:
             self.reason.setText(reason)
+            self.reason.setCursorPosition(0)  # the beginning is shown, not the end
         self._refresh()
 
     def set_facts(self, facts: ModelFacts | None) -> None:

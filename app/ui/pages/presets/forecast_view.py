@@ -101,12 +101,12 @@ class _DeviceBlock(QWidget):
 
     def __init__(self, device: DeviceForecast) -> None:
         super().__init__()
-        self.bar = StackBar(device.name)
+        self.bar = StackBar(tr(device.name))
         self.legend = Legend()
         self._capacity = Label("", "control", "text2")
         head = QHBoxLayout()
         head.setSpacing(8)
-        head.addWidget(Label(device.name, "section"))
+        head.addWidget(Label(tr(device.name), "section"))
         head.addWidget(ElidedLabel(device.description, "secondary", "text3"), 1)
         head.addWidget(self._capacity)
         column = QVBoxLayout(self)
@@ -138,7 +138,7 @@ class _DeviceBlock(QWidget):
         self.bar.set_parts(parts, whole)
         self.legend.set_parts(parts, whole, free=free)
         lines = [f"{part.label} {part.text}" for part in parts] + ([" ".join(free)] if free else [])
-        self.setAccessibleName(f"{device.name}: {', '.join(lines)}")
+        self.setAccessibleName(f"{tr(device.name)}: {', '.join(lines)}")
 
 
 class _ErrorBlock(QWidget):
@@ -221,7 +221,7 @@ class _Dots(QWidget):
 def said(sentence: Sentence) -> str:
     """Return a forecast's sentence in the language in force."""
     values = {
-        name: tr(value) if name in ("largest", "label") and isinstance(value, str) else value
+        name: tr(value) if name in ("largest", "label", "device") and isinstance(value, str) else value
         for name, value in sentence.values.items()
     }
     return tr(sentence.template, **values)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.controls import Label, Legend, SectionHeading, StackBar, StackPart
-from app.ui.i18n import number, tr
+from app.ui.i18n import ntr, number, tr
 
 if TYPE_CHECKING:
     from app.shared.engine import TokenCounts
@@ -48,7 +48,7 @@ class Ledger(QWidget):
             StackPart(label=tr("Thinking"), amount=counts.thinking, color="d5", text=number(counts.thinking)),
         ]
         if counts.context is None:
-            self.heading.set_note(tr("{used} tokens", used=counts.total))
+            self.heading.set_note(ntr("{n} token", "{n} tokens", counts.total))
             self.legend.set_parts(parts)
             return
         free = max(0, counts.context - counts.total)
