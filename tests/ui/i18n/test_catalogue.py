@@ -37,3 +37,23 @@ def test_changed_placeholders_are_noticed(translations: ModuleType) -> None:
     message = translations.Message("{count} models in {folder}", "{count} моделей")
     assert translations.wrong_values(message)
     assert not translations.wrong_values(translations.Message("{count} models", "{count} моделей"))
+
+
+def test_notes_and_preset_reasons_are_extracted(translations: ModuleType) -> None:
+    places = translations.extract().places
+    for words, place in (
+        ("No NVIDIA driver is installed. Only RAM and CPU are measured.", "app/service/telemetry/nvml.py"),
+        (
+            "Tokens are drawn on the CPU. The same seed gives the same text on this machine.",
+            "app/service/engine/llama/engine.py",
+        ),
+        (
+            "Experts per token change by loading again: another number changed nothing.",
+            "app/service/engine/llama/live_experts.py",
+        ),
+        ("a folder", "app/models/gguf_header.py"),
+    ):
+        assert place in places[words]
+    reasons = {place for where in places.values() for place in where if place.startswith("presets/")}
+    assert reasons == {f"presets/{path.name}" for path in (ROOT / "presets").glob("*.toml")}
+    assert "The panel shows memory and speed." not in places  # what the switch is tried on is no note
