@@ -327,7 +327,15 @@ class MenuButton(Button):
         super().keyPressEvent(event)
 
     def _keys_width(self) -> int:
-        return 18
+        return 18  # the chevron's
+
+    @property
+    def keys_shown(self) -> bool:
+        """The chevron always stands after the word, which moves left for it."""
+        return True
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
