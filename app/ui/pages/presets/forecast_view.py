@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from app.shared.errors import ErrorInfo
 from app.shared.forecast import DeviceForecast, Forecast, ForecastRecord, Sentence
 from app.ui.controls import ElidedLabel, Label, Legend, StackBar, StackPart, Verdict
-from app.ui.i18n import error_sentence, mark, memory, ntr, number, tr
+from app.ui.i18n import error_sentence, mark, memory, ntr, number, percent, tr
 from app.ui.theme.theme import theme
 
 _WORDS = {
@@ -207,9 +207,9 @@ class _Dots(QWidget):
         painter.setFont(look.font("caption"))
         painter.setPen(look.color("text3"))
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        reach = number(self._reach, decimals=1)
+        reach = percent(self._reach / 100, decimals=1)
         for top, sign in ((0.0, "+"), (self.height() - 14.0, "−")):
-            painter.drawText(QRectF(self.width() - scale, top, scale, 14), int(right), f"{sign}{reach}%")
+            painter.drawText(QRectF(self.width() - scale, top, scale, 14), int(right), f"{sign}{reach}")
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(look.color("accent"))
         step = area.width() / max(1, _MOST_DOTS - 1)
