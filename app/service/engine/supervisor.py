@@ -53,13 +53,19 @@ class SupervisedEngine:
         self._engine = engine
         self._log = log
         self._died = died
-        self._patience = patience or Patience()
+        self._given_patience = patience
         self._environment = environment
         self._worker: WorkerProcess | None = None
         self._loaded: LoadedModel | None = None
         self._hello: messages.Ready | None = None
         self._lock = threading.Lock()
         self._closed = False
+
+    @property
+    def _patience(self) -> Patience:
+        return (
+            self._given_patience or Patience()
+        )  # read anew: PULT_HANG_SECONDS holds from the next worker on
 
     @property
     def loaded(self) -> LoadedModel | None:
