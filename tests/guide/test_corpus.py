@@ -109,6 +109,19 @@ def test_hand_written_questions_are_no_copies_of_trained_ones() -> None:
             assert len([pair for pair in close if words(pair[0]) == words(pair[1])]) == 0, close
 
 
+def test_questions_in_free_words_are_far_from_every_held_out_one() -> None:
+    held = [set(words(question.text).split()) for question in held_out() if question.kind == "hand"]
+    free = [text for topic in topics() for language in LANGUAGES for text in topic.sides[language].free]
+    near = [
+        text
+        for text in free
+        for other in held
+        if len((own := set(words(text).split())) & other) / len(own | other) >= 0.5
+    ]
+    assert len(free) > 900
+    assert near == []
+
+
 def test_subjects_to_decline_differ_between_training_and_evaluation() -> None:
     rng = random.Random(3)
     held = {words(question.text) for question in held_out() if question.topic is None}

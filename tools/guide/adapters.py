@@ -74,6 +74,13 @@ class Adapters(nn.Module):
             if key.startswith(prefix)
         }
 
+    def put(self, adapter: str, factors: dict[str, Tensor]) -> None:
+        """Take over one adapter's factors, named as `one` names them."""
+        with torch.no_grad():
+            for key, value in factors.items():
+                matrix, _, factor = key.partition("/")
+                self.factors[_key(adapter, matrix, factor)].copy_(value)
+
 
 def _key(adapter: str, name: str, factor: str) -> str:
     return f"{adapter}|{name.replace('.', '|')}/{factor}"

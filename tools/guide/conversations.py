@@ -21,6 +21,9 @@ from tools.guide.topics import Language, Style, Topic, topics, unknown
 IntArray = npt.NDArray[np.int16]
 
 
+OPENING = 14  # tokens
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manner:
     """How the answers of one conversation sound. `russian`: in Russian whatever the question's language.
@@ -52,12 +55,24 @@ class Row:
 
 
 class Writer:
-    """Writes random conversations as ids."""
+    """Writes random conversations as ids.
+
+    `openings`: share of conversations of one turn whose answer breaks off after its first words: which subject is meant
+    is decided there, so refining sees several times more questions in the same time. `freely`: see `asked`.
+    """
 
     def __init__(
-        self, tokenizer: Tokenizer, rng: random.Random, manners: Sequence[tuple[float, Manner]]
+        self,
+        tokenizer: Tokenizer,
+        rng: random.Random,
+        manners: Sequence[tuple[float, Manner]],
+        *,
+        openings: float = 0.0,
+        freely: float = 0.15,
     ) -> None:
         self.rng = rng
+        self.openings = openings
+        self.freely = freely
         self.manners = [manner for _, manner in manners]
         self.weights = [weight for weight, _ in manners]
         self.tokenizer = tokenizer
@@ -94,6 +109,8 @@ class Writer:
         rng = self.rng
         manner = rng.choices(self.manners, self.weights)[0]
         home: Language = "ru" if rng.random() < 0.5 else "en"
+        opening = rng.random() < self.openings
+        turns = 1 if opening else turns
         head = self._system(manner, home)
         tokens = list(head)
         learn = [False] * len(head)
@@ -111,20 +128,20 @@ class Writer:
                 *self.pieces("\n"),
             ]
             ask += [self.start, *self.pieces("assistant\n")]
-            said = [*self.pieces(answer), self.end]
+            said = self.pieces(answer)[:OPENING] if opening else (*self.pieces(answer), self.end)
             if rng.random() < 0.5:
                 thought = [self.think, *self.pieces("\n"), *self.pieces(topic.thought(home, language))]
                 thought += [*self.pieces("\n"), self.unthink, *self.pieces("\n\n")]
-                tail = (thought + said, [True] * (len(thought) + len(said)))
+                tail = ([*thought, *said], [True] * (len(thought) + len(said)))
             else:
                 empty = [self.think, *self.pieces("\n\n"), self.unthink, *self.pieces("\n\n")]
-                tail = (empty + said, [False] * len(empty) + [True] * len(said))
+                tail = ([*empty, *said], [False] * len(empty) + [True] * len(said))
             if len(tokens) + len(ask) + len(tail[0]) > room:
                 break
             tokens_now = tokens + ask
             learn_now = learn + [False] * len(ask)
             last = (tokens_now + tail[0], learn_now + tail[1])
-            tokens = tokens_now + said + list(self.pieces("\n"))
+            tokens = tokens_now + list(said) + list(self.pieces("\n"))
             learn = learn_now + [False] + [True] * (len(said) - 1) + [False]
         return last
 
@@ -147,7 +164,12 @@ class Writer:
         if rng.random() < 0.24:
             return off_topic(home, rng), unknown(), unknown().answer(language, manner.style), language
         topic = rng.choice(topics())
-        return asked(topic, home, rng), topic, topic.answer(language, manner.style), language
+        return (
+            asked(topic, home, rng, freely=self.freely),
+            topic,
+            topic.answer(language, manner.style),
+            language,
+        )
 
     def _system(self, manner: Manner, home: Language) -> list[int]:
         prompts = forms()[self.rng.choice(("en", "ru"))]["system"]

@@ -94,9 +94,14 @@ def _off_topic() -> dict[str, Any]:
     return read("offtopic")
 
 
-def asked(topic: Topic, language: Language, rng: random.Random) -> str:
-    """Return a question for training about this topic."""
+def asked(topic: Topic, language: Language, rng: random.Random, *, freely: float = 0.15) -> str:
+    """Return a question for training about this topic; `freely` is the share in people's own words."""
     side = topic.sides[language]
+    if side.free and rng.random() < freely:
+        text = rng.choice(side.free)
+        if rng.random() < 0.2:
+            text = str(rng.choice(forms()[language]["whole"]["train"]).format(q=text))
+        return dressed(_loose(text, rng) if rng.random() < 0.25 else text, rng, language)
     draw = rng.random()
     if draw < 0.12:
         text = _keywords(side, language, rng)
@@ -117,6 +122,8 @@ def off_topic(language: Language, rng: random.Random, *, held: bool = False) -> 
     def one(name: str) -> str:
         return rng.choice([text for text in lists[name] if _kept_back(text) == held])
 
+    if not held and rng.random() < 0.15:
+        return dressed(rng.choice(lists["everyday"]), rng, language)
     draw = rng.random()
     if draw < 0.3:
         return dressed(_ordinary(language, rng, held), rng, language, plain=held)

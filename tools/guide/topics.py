@@ -28,6 +28,7 @@ class Side:
     say: tuple[str, ...] = ()
     a: tuple[str, ...] = ()
     b: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()  # whole questions in people's own words, drawn by `asked(freely=...)`
     held: tuple[str, ...] = ()  # written by hand and never trained on
     thought: str = ""
     says: str
@@ -78,13 +79,14 @@ class Topic:
 def topics() -> tuple[Topic, ...]:
     """Read every topic of the corpus, in file order."""
     found: list[Topic] = []
-    more, longer = read("asks"), read("asks_longer")
+    more, longer, free = read("asks"), read("asks_longer"), read("asks_free")
     for room in ROOMS:
         for name, entry in read(room).items():
             for language in LANGUAGES:
                 side = entry[language]
                 whole = "say" if "say" in side else "ask"
                 side[whole] = [*side.get(whole, ()), *more[name][language], *longer[name][language]]
+                side["free"] = free.get(name, {}).get(language, ())
             found.append(_topic(name, room, entry))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
     python -m tools.guide.train --out build/guide            # everything, then copy the files to resources/guide
     python -m tools.guide.train --out build/guide --steps 40 # a dry run
+    python -m tools.guide.train --out build/refined --refine build/guide --steps 300 --batch 8 --rate 5e-4 --no-marks --no-export
 
 Weights are kept as safetensors beside `shape.json` and `tokenizer.json`; `--export-only` writes GGUF from them.
 """
@@ -48,13 +49,18 @@ def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     began = time.monotonic()
     if not options.export_only:
-        tokenizer = train_vocabulary(seed=options.seed)
+        if options.refine is None:
+            tokenizer = train_vocabulary(seed=options.seed)
+        else:
+            tokenizer = load_vocabulary(options.refine / "tokenizer.json")
         tokenizer.save(str(options.out / "tokenizer.json"))
         shape = Shape(vocabulary=tokenizer.get_vocab_size())
         (options.out / "shape.json").write_text(json.dumps(shape.as_dict(), indent=1))
         network = Network(shape).to(device)
         count = sum(weight.numel() for weight in network.parameters())
         print(f"{count / 1e6:.2f} M parameters, {shape.vocabulary} tokens, on {device}", flush=True)
+        if options.refine is not None:
+            network.load_state_dict(load_file(options.refine / "base.safetensors"))
         if options.base is None:
             _train_base(network, options, device)
             save_file(
@@ -104,6 +110,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--base", type=Path, default=None, help="trained base weights to keep; only adapters are trained"
     )
+    parser.add_argument(
+        "--refine", type=Path, default=None, help="go on from this folder's vocabulary, base and adapters"
+    )
+    parser.add_argument(
+        "--no-marks", action="store_true", help="ask no held-out questions while training: slow on a CPU"
+    )
     parser.add_argument("--no-export", action="store_true")
     parser.add_argument("--export-only", action="store_true")
     parser.add_argument(
@@ -146,6 +158,9 @@ def _train_adapters(
     network: Network, weights: Mapping[str, Tensor], options: argparse.Namespace, device: torch.device
 ) -> Adapters:
     adapters = Adapters(dict(weights)).to(device)
+    if options.refine is not None:
+        for name in NAMES:
+            adapters.put(name, load_file(options.refine / f"{name}.safetensors"))
     optimiser = torch.optim.AdamW(
         adapters.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01
     )
@@ -201,6 +216,7 @@ def _batches(options: argparse.Namespace, plan: Sequence[Sequence[tuple[float, M
             manners,
             options.batch,
             step % LONG_EVERY == LONG_EVERY - 1,
+            options.refine is not None,
         )
         for step, manners in enumerate(plan)
     ]
@@ -220,11 +236,17 @@ _vocabularies: dict[str, Tokenizer] = {}
 
 
 def _write(
-    tokenizer: str, seed: int, manners: Sequence[tuple[float, Manner]], batch: int, long: bool
+    tokenizer: str,
+    seed: int,
+    manners: Sequence[tuple[float, Manner]],
+    batch: int,
+    long: bool,
+    refining: bool,
 ) -> Batch:
     if tokenizer not in _vocabularies:
         _vocabularies[tokenizer] = load_vocabulary(Path(tokenizer))
-    writer = Writer(_vocabularies[tokenizer], random.Random(seed), manners)
+    openings, freely = (0.6, 0.5) if refining else (0.0, 0.15)
+    writer = Writer(_vocabularies[tokenizer], random.Random(seed), manners, openings=openings, freely=freely)
     context = Shape().context
     return writer.rows(max(1, batch * LENGTH // context), context) if long else writer.rows(batch, LENGTH)
 
@@ -237,6 +259,8 @@ def _report(
     name: str,
     manner: Manner | None = None,
 ) -> None:
+    if options.no_marks:
+        return
     manner = manner or Manner()
     questions = held_out()
     if options.quick_report or name != "base":
