@@ -44,6 +44,9 @@ _QUANTISED_BLOCK = 32
 _FLASH = {"auto": -1, "off": 0, "on": 1}
 _ROPE = {"none": 0, "linear": 1, "yarn": 2}
 _CONTEXT_STEP = 256  # llama.cpp pads the context up to this
+# Under this size a layer is over before a second thread has come: alone it gains little, and beside other work the threads'
+# waiting for each other cost most of the speed.
+_SMALL_FILE_BYTES = 64_000_000
 _MOST_CONTEXT = 2**31 - 1
 _EXPERT_TENSORS = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps"  # as llama.cpp's own --n-cpu-moe
 
@@ -264,7 +267,8 @@ def context_parameters(values: Values, header: ModelHeader) -> ContextParameters
             raise _bad(key, size, f"It takes 1 to {_MOST_CONTEXT}")
     padded = -(-context // _CONTEXT_STEP) * _CONTEXT_STEP
     batch = min(batch, padded)  # a batch larger than the context aborts
-    threads = _threads(values, "threads") or physical_cores()
+    small = header.file_bytes < _SMALL_FILE_BYTES
+    threads = _threads(values, "threads") or (1 if small else physical_cores())
     scaling, scale = _rope(values)
     flash = _choice(values, "flash_attention", _FLASH, "auto")
     kv_k, kv_v = _choice(values, "kv_k", KV_TYPES, "f16"), _choice(values, "kv_v", KV_TYPES, "f16")
@@ -274,7 +278,7 @@ def context_parameters(values: Values, header: ModelHeader) -> ContextParameters
         batch=batch,
         ubatch=min(ubatch, batch),
         threads=threads,
-        batch_threads=_threads(values, "batch_threads") or allowed_cores(),
+        batch_threads=_threads(values, "batch_threads") or (1 if small else allowed_cores()),
         flash_attention=flash,
         kv_k=kv_k,
         kv_v=kv_v,
