@@ -125,7 +125,8 @@ LOAD_SETTINGS: tuple[Setting, ...] = (
         step=1,
         lands="llama_context_params.n_threads",
         formerly=("n_threads",),
-        changes="CPU threads that work on each new token. With everything on the GPU it hardly matters. Left open, a file under 64 MB gets one.",
+        changes="CPU threads that work on each new token. With everything on the GPU it hardly matters. "
+        "Left open, a file under 64 MB gets one.",
         belief="That more is faster. Decoding on a CPU waits for memory; beyond the physical cores it usually gets slower.",
     ),
     Setting(
